@@ -1,0 +1,49 @@
+# Two commands matter: `make demo` shows the whole system at work, `make test` proves it.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+ARGS   ?=
+
+# `uv` installs the lock file in seconds; it comes as a wheel into the virtual environment, nothing else is touched.
+UV_VERSION := 0.13.9
+
+.PHONY: help demo test lint bench lock clean
+
+help:            ## this list
+	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+
+demo: $(VENV)/.run   ## Kafka, Redis, a model, a worker and a live view (ARGS="--events 20000" ends by itself)
+	@$(BIN)/interest demo $(ARGS)
+
+test: $(VENV)/.dev   ## the whole suite on a real Kafka and Redis that it starts itself (ARGS="-k redis")
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.dev   ## format, lint, types, import arrows
+	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports
+
+bench: $(VENV)/.dev   ## every figure the README claims (ARGS="throughput --json out.json" for one)
+	@$(BIN)/interest bench $(ARGS)
+
+lock: $(VENV)/.run   ## pin again what pyproject.toml asks for
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url pyproject.toml -o deploy/requirements.lock
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --all-extras pyproject.toml -o deploy/requirements-dev.lock
+
+$(VENV)/bin/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 13) else "Python 3.11 or 3.12 is needed, this is %d.%d: make PYTHON=python3.12 ..." % sys.version_info[:2])'
+	@echo "making $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet uv==$(UV_VERSION)
+
+$(VENV)/.run: $(VENV)/bin/uv pyproject.toml deploy/requirements.lock
+	@test -e $(VENV)/.dev || { echo "installing (TensorFlow is large, 1.6 GB on disk)"; $(BIN)/uv pip install --python $(BIN)/python --require-hashes -q -r deploy/requirements.lock; }
+	@$(BIN)/uv pip install --python $(BIN)/python -q --no-deps -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/bin/uv pyproject.toml deploy/requirements-dev.lock
+	@echo "installing what runs and what tests (TensorFlow is large, 1.6 GB on disk)"
+	@$(BIN)/uv pip install --python $(BIN)/python --require-hashes -q -r deploy/requirements-dev.lock
+	@$(BIN)/uv pip install --python $(BIN)/python -q --no-deps -e .
+	@touch $@ $(VENV)/.run
+
+clean:           ## the virtual environment and everything that the demo and the tests left
+	rm -rf $(VENV) .interest

@@ -1,0 +1,165 @@
+"""Every setting, in one frozen tree.
+
+Read from the environment (`INTEREST_KAFKA__BOOTSTRAP=host:9092`, two underscores between levels) and from the TOML
+file that `INTEREST_CONFIG` names; the environment wins. Secrets print as
+`**********`. Units are in the names.
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+Positive = Annotated[int, Field(gt=0)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(gt=0, le=1)]
+
+DAY_S = 86_400
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Topics(Section):
+    """Names of the Kafka topics; their contracts are in the README."""
+
+    clicks: str = "interest.clicks"
+    follows: str = "interest.follows"
+    ratings: str = "interest.ratings"
+    erasures: str = "interest.erasures"
+    items: str = "interest.items"
+    recommendations: str = "interest.recommendations"
+    dead_letters: str = "interest.dead-letters"
+
+    @property
+    def inputs(self) -> tuple[str, str, str, str]:
+        """Input topics in the order of `Kind`."""
+        return self.clicks, self.follows, self.ratings, self.erasures
+
+
+class Kafka(Section):
+    bootstrap: str = "127.0.0.1:9092"
+    group: str = "interest"
+    partitions: Positive = 8
+    replication: Positive = 1
+    topics: Topics = Topics()
+    session_timeout_s: PositiveFloat = 30.0
+    heartbeat_s: PositiveFloat = 3.0
+    rebalance_timeout_s: PositiveFloat = 60.0
+    request_timeout_s: PositiveFloat = 20.0
+    fetch_wait_ms: Positive = 10
+    fetch_max_bytes: Positive = 1 << 20
+    commit_interval_s: PositiveFloat = 0.5
+
+    @property
+    def changelog(self) -> str:
+        """Topic of the state table's changelog, as Faust names it."""
+        return f"{self.group}-state-changelog"
+
+
+class Redis(Section):
+    url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
+    cluster: bool = False
+    ttl_s: Positive = 90 * DAY_S
+    erased_ttl_s: Positive = 3600
+    timeout_s: PositiveFloat = 5.0
+    give_up_s: PositiveFloat = 60.0
+    users_per_script: Positive = 200
+
+
+class ModelStore(Section):
+    url: str = Field(default=".interest/models", description="Folder or any fsspec URL that holds the model versions.")
+    threads: Positive = 1
+    inline_users: Annotated[int, Field(ge=0)] = 64
+    large_batch_users: Positive = 4096
+
+
+class Cycle(Section):
+    """How much is done at once. Large cycles amortise fixed costs, small ones are the latency."""
+
+    max_events: Positive = 65_536
+    max_backlog_events: Positive = 131_072
+    inline_events: Positive = 512
+    stall_s: PositiveFloat = 30.0
+
+
+class Flush(Section):
+    """When dirty states are written to the changelog. `duty` bounds the share of time spent on it."""
+
+    interval_s: PositiveFloat = 0.25
+    max_dirty_users: Positive = 50_000
+    duty: Share = 0.2
+    timeout_s: PositiveFloat = 20.0
+
+
+class Recommend(Section):
+    enabled: bool = True
+    items: Annotated[int, Field(gt=0, le=10)] = 10
+    min_interval_s: Annotated[float, Field(ge=0)] = 60.0
+    min_drift: Annotated[float, Field(ge=0, le=2)] = 0.02
+
+
+class Accept(Section):
+    """What is taken for a valid event, and when bad ones are a flood."""
+
+    max_value_bytes: Positive = 65_536
+    max_future_s: PositiveFloat = 300.0
+    max_dwell_ms: Positive = 86_400_000
+    flood_share: Share = 0.5
+    flood_min_events: Positive = 1_000
+    erasure_memory_s: Positive = 30 * DAY_S
+
+
+class Metrics(Section):
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65_535)] = 9108
+
+
+class Log(Section):
+    level: str = "info"
+    json_lines: bool = False
+
+
+class Settings(BaseSettings):
+    """The whole tree; `load()` reads it."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="INTEREST_", env_nested_delimiter="__", frozen=True, extra="forbid", nested_model_default_partial_update=True
+    )
+
+    kafka: Kafka = Kafka()
+    redis: Redis = Redis()
+    models: ModelStore = ModelStore()
+    cycle: Cycle = Cycle()
+    flush: Flush = Flush()
+    recommend: Recommend = Recommend()
+    accept: Accept = Accept()
+    metrics: Metrics = Metrics()
+    log: Log = Log()
+    data_dir: Path = Path(".interest")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        config = os.environ.get("INTEREST_CONFIG")
+        files = (TomlConfigSettingsSource(settings_cls, Path(config)),) if config else ()
+        return init_settings, env_settings, *files
+
+
+def load(**overrides: object) -> Settings:
+    """Settings from environment and file; `overrides` win over both."""
+    return Settings(**overrides)  # type: ignore[arg-type]  # pydantic validates what the caller gives
