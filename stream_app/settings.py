@@ -132,7 +132,11 @@ class Settings(BaseSettings):
     """The whole tree; `load()` reads it."""
 
     model_config = SettingsConfigDict(
-        env_prefix="INTEREST_", env_nested_delimiter="__", frozen=True, extra="forbid", nested_model_default_partial_update=True
+        env_prefix="INTEREST_",
+        env_nested_delimiter="__",
+        frozen=True,
+        extra="forbid",
+        nested_model_default_partial_update=True,
     )
 
     kafka: Kafka = Kafka()

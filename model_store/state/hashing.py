@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+
+from model_store.kernels import kernel
 
 _FNV_OFFSET = np.uint64(0xCBF29CE484222325)
 _FNV_PRIME = np.uint64(0x100000001B3)
@@ -69,7 +70,7 @@ def _hash_one_by_one(
         clean[i] = all(byte >= 0x20 and byte != 0x7F for byte in encoded)
 
 
-@njit("uint64(uint8[::1], int64, int64)", nogil=True, cache=True)
+@kernel
 def _hash_range(raw, start, stop):  # type: ignore[no-untyped-def]
     value = _FNV_OFFSET
     for i in range(start, stop):
@@ -82,7 +83,7 @@ def _hash_range(raw, start, stop):  # type: ignore[no-untyped-def]
     return value if value != np.uint64(0) else np.uint64(1)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _hash_joined(raw, hashes, lengths, clean):  # type: ignore[no-untyped-def]
     """Returns the number of segments; writes at most len(hashes) of them."""
     start, n, fine = 0, 0, True
@@ -98,7 +99,7 @@ def _hash_joined(raw, hashes, lengths, clean):  # type: ignore[no-untyped-def]
     return n
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _murmur2(data):  # type: ignore[no-untyped-def]
     """Kafka's murmur2 (org.apache.kafka.common.utils.Utils.murmur2), in 32-bit arithmetic."""
     mask = np.uint64(0xFFFFFFFF)

@@ -11,15 +11,16 @@ Fields
     erased_at_ms     events up to this time stay forgotten
     bank_ts_ms       the time to which the time-decayed lanes are decayed
     rank             (RANK_LANES, DIM): sums of click write vectors, decayed by one step at each click (arrival rank)
-    time             (TIME_LANES, DIM): sums of write vectors of clicks (gain 1) and ratings (`rating_gain`), decayed by event time
+    time             (TIME_LANES, DIM): sums of write vectors of clicks (gain 1) and ratings (`rating_gain`), decayed by
+                     event time
     content          (FACET_DIM,): the same for content vectors
     social           (FACET_DIM,): sum of the write vectors of the followees held in `followee`
     *_weight         what the sums are divided by: the decayed sum of the absolute gains
-    bucket_*         rolling windows, see `windows.py`; rating sums in thousandths, so that they add and subtract exactly
+    bucket_*         rolling windows, see `windows.py`; rating sums in thousandths, so that they subtract exactly
     ring             the last RING clicked items (hashes) in order of arrival; `clicks` % RING is the next slot
     rated_*          the last RATED rated items: latest rating of each in thousandths of the scale; WITHDRAWN keeps the
                      place of a withdrawn one, so that an older rating that arrives later does not come back
-    followee_*       the last FOLLOWEES targets, latest action of each; an unfollowed one keeps its place for the same reason
+    followee_*       the last FOLLOWEES targets, latest action of each; an unfollowed one keeps its place likewise
     event_id         hashes of the last EVENT_IDS event ids; `event_id_count` % EVENT_IDS is the next slot
     seen             two generations of a Bloom filter of items clicked or rated, see `seen.py`
     rec_*            the last recommendation: sequence number, wall-clock time, items (low half of the hashes), and a

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from model_store.kernels import kernel
 from model_store.state.layout import RANK_LANES, TIME_LANES
 
 HOUR_MS = 3_600_000.0
@@ -49,7 +49,7 @@ class Decays:
         return 1.0 / np.asarray([*self.time_half_lives_ms, self.content_half_life_ms], np.float64)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def rating_gain(rating):  # type: ignore[no-untyped-def]
     """Gain of a rating in 0..1 of its scale: -0.5 for the worst, 0 for an indifferent one, 0.5 for the best."""
     return rating - 0.5

@@ -8,8 +8,8 @@ user with up to 80 items. It costs a recommendation that is left out, never one 
 """
 
 import numpy as np
-from numba import njit
 
+from model_store.kernels import kernel
 from model_store.state.layout import RATED, RING, SEEN_WORDS
 
 SEEN_BITS = SEEN_WORDS * 64
@@ -17,7 +17,7 @@ SEEN_HASHES = 4
 SEEN_CAPACITY = 256
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _bit(item, i):  # type: ignore[no-untyped-def]
     """Position of the i-th bit of an item: double hashing (Kirsch and Mitzenmacher 2006) of its 64-bit hash."""
     low = item & np.uint64(0xFFFFFFFF)
@@ -25,7 +25,7 @@ def _bit(item, i):  # type: ignore[no-untyped-def]
     return (low + np.uint64(i) * high) % np.uint64(SEEN_BITS)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _holds(words, item):  # type: ignore[no-untyped-def]
     for i in range(SEEN_HASHES):
         bit = _bit(item, i)
@@ -34,7 +34,7 @@ def _holds(words, item):  # type: ignore[no-untyped-def]
     return True
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def remember(record, item):  # type: ignore[no-untyped-def]
     """Put an item hash into a user's filter."""
     seen = record.seen
@@ -52,7 +52,7 @@ def remember(record, item):  # type: ignore[no-untyped-def]
     record.seen_count[0] += 1
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def is_seen(records, row, item):  # type: ignore[no-untyped-def]
     """Whether the user in `records[row]` clicked or rated the item with this hash (see the module on errors)."""
     record = records[row]

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from model_store.kernels import kernel
 from model_store.state.layout import BUCKET_MS, BUCKET_START, BUCKETS, WINDOWS
 
 _WINDOW_GRID = (0, 1, 2, 2)
@@ -37,16 +37,14 @@ class WindowCounts:
     follows: npt.NDArray[np.int64]
 
 
-def read(
-    records: npt.NDArray[np.void], rows: npt.NDArray[np.int64], as_of_ms: npt.NDArray[np.int64]
-) -> WindowCounts:
+def read(records: npt.NDArray[np.void], rows: npt.NDArray[np.int64], as_of_ms: npt.NDArray[np.int64]) -> WindowCounts:
     """Windows of the users in `rows` (int64 [n]) as they stand at `as_of_ms` (int64 [n])."""
     out = np.zeros((5, len(rows), len(WINDOWS)), np.int64)
     _read(records, rows, as_of_ms, out)
     return WindowCounts(out[0], out[1], out[2], out[3], out[4])
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _read(records, rows, as_of_ms, out):  # type: ignore[no-untyped-def]
     for i in range(len(rows)):
         record = records[rows[i]]
@@ -66,7 +64,7 @@ def _read(records, rows, as_of_ms, out):  # type: ignore[no-untyped-def]
                 out[4, i, window] += record.bucket_follows[slot]
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _slot_of(record, grid, ts_ms):  # type: ignore[no-untyped-def]
     """Slot of the bucket of `ts_ms`, the grid moved on if it is a new one; -1 if it is older than the grid."""
     bucket = ts_ms // BUCKET_MS[grid] + 1
@@ -85,7 +83,7 @@ def _slot_of(record, grid, ts_ms):  # type: ignore[no-untyped-def]
     return BUCKET_START[grid] + bucket % BUCKETS[grid]
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def add(record, ts_ms, clicks, dwell_ms, ratings, rating_sum, follows):  # type: ignore[no-untyped-def]
     """Add to (or, negative, take from) the buckets of `ts_ms`. Counters stop at the ends of their range."""
     for grid in range(len(BUCKETS)):

@@ -1,0 +1,120 @@
+"""The write table: the vectors that events add to a user's memory. Frozen for a model generation.
+
+What a state sums must never change under it, so a new table means a new generation. An item that the table does not
+hold gets a vector drawn from its hash: the same in every worker and after every restart.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from model_store.kernels import kernel
+from model_store.state.layout import DIM, FACET_DIM
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
+_MIX_2 = np.uint64(0x94D049BB133111EB)
+_SQRT_3 = 1.7320508075688772
+
+
+@dataclass(frozen=True, slots=True)
+class WriteTable:
+    """Write vectors of m known items.
+
+    Attributes:
+        item_hashes: uint64 [m], distinct, none 0.
+        vectors: float32 [m, DIM].
+        content: float32 [m, FACET_DIM]; a zero row means that nothing is known of the item's content.
+        scale: standard deviation of a hashed vector's components; that of `vectors`, or 1 where there are none.
+    """
+
+    item_hashes: npt.NDArray[np.uint64]
+    vectors: npt.NDArray[np.float32]
+    content: npt.NDArray[np.float32]
+    scale: float = field(init=False)
+    slots: npt.NDArray[np.int64] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        count = len(self.item_hashes)
+        if self.vectors.shape != (count, DIM) or self.content.shape != (count, FACET_DIM):
+            raise ValueError(
+                f"{count} items need vectors of shape {(count, DIM)} and content of shape {(count, FACET_DIM)}, "
+                f"got {self.vectors.shape} and {self.content.shape}"
+            )
+        slots = np.full(max(8, 1 << int(2 * count).bit_length()), -1, np.int64)
+        if not _index(self.item_hashes, slots):
+            raise ValueError("item hashes must be distinct and not 0")
+        object.__setattr__(self, "slots", slots)
+        object.__setattr__(self, "scale", float(self.vectors.std()) if count else 1.0)
+
+    def __len__(self) -> int:
+        return len(self.item_hashes)
+
+    def rows(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
+        """int64 [n]: rows of n item hashes, -1 where an item is not in the table."""
+        out = np.empty(len(hashes), np.int64)
+        _find_all(self.item_hashes, self.slots, hashes, out)
+        return out
+
+    def vectors_of(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.float32]:
+        """float32 [n, DIM]: what each item writes, known or not."""
+        out = np.empty((len(hashes), DIM), np.float32)
+        for i, row in enumerate(self.rows(hashes)):
+            if row >= 0:
+                out[i] = self.vectors[row]
+            else:
+                hashed_vector(hashes[i], self.scale, out[i])
+        return out
+
+
+def empty_table() -> WriteTable:
+    """A table without items: everything is hashed."""
+    return WriteTable(np.empty(0, np.uint64), np.empty((0, DIM), np.float32), np.empty((0, FACET_DIM), np.float32))
+
+
+@kernel
+def find(item_hashes, slots, item):  # type: ignore[no-untyped-def]
+    """Row of an item hash, or -1: open addressing with linear probing, load at most one half."""
+    mask = np.uint64(len(slots) - 1)
+    slot = item & mask
+    while True:
+        row = slots[slot]
+        if row < 0 or item_hashes[row] == item:
+            return row
+        slot = (slot + np.uint64(1)) & mask
+
+
+@kernel
+def _find_all(item_hashes, slots, items, out):  # type: ignore[no-untyped-def]
+    for i in range(len(items)):
+        out[i] = find(item_hashes, slots, items[i])
+
+
+@kernel
+def _index(item_hashes, slots):  # type: ignore[no-untyped-def]
+    """Fill the slots; False if a hash is 0 or comes twice."""
+    mask = np.uint64(len(slots) - 1)
+    for row in range(len(item_hashes)):
+        item = item_hashes[row]
+        if item == np.uint64(0) or find(item_hashes, slots, item) >= 0:
+            return False
+        slot = item & mask
+        while slots[slot] >= 0:
+            slot = (slot + np.uint64(1)) & mask
+        slots[slot] = row
+    return True
+
+
+@kernel
+def hashed_vector(item, scale, out):  # type: ignore[no-untyped-def]
+    """Fill `out` with uniform numbers of standard deviation `scale`, drawn by splitmix64 from the item's hash."""
+    state = item
+    for i in range(len(out)):
+        state += _GOLDEN
+        z = state
+        z = (z ^ (z >> np.uint64(30))) * _MIX_1
+        z = (z ^ (z >> np.uint64(27))) * _MIX_2
+        z ^= z >> np.uint64(31)
+        unit = np.float64(z >> np.uint64(11)) * 1.1102230246251565e-16
+        out[i] = np.float32((2.0 * unit - 1.0) * scale * _SQRT_3)
