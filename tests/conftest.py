@@ -1,0 +1,33 @@
+"""A real Kafka and a real Redis for every test that asks, started once a session on free ports."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from stream_app.local import LocalKafka, LocalValkey, redis_binary
+
+# Debian's Redis is tested beside Valkey wherever it is installed; CI installs it.
+REDIS_SERVERS = ["valkey", *(["redis"] if redis_binary() else [])]
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalKafka]:
+    """A running broker. Tests share it: give topics and groups names of their own."""
+    with LocalKafka(tmp_path_factory.mktemp("kafka") / "broker") as server:
+        yield server
+
+
+@pytest.fixture(scope="session", params=REDIS_SERVERS)
+def redis_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalValkey]:
+    """A running server of each kind in turn. Tests share it: give keys names of their own."""
+    binary = redis_binary() if request.param == "redis" else None
+    folder: Path = tmp_path_factory.mktemp(request.param)
+    with LocalValkey(folder / "server", binary=binary) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_url(redis_server: LocalValkey) -> str:
+    """URL of `redis_server`."""
+    return redis_server.url
