@@ -1,0 +1,98 @@
+"""The keys and fields that services read in Redis. Public and versioned: a change that breaks a reader raises
+`LAYOUT_VERSION`, which `interest:model` carries in its field `layout`.
+
+| key                  | type   | content                                                                   |
+| -------------------- | ------ | ------------------------------------------------------------------------- |
+| `interest:{user_id}` | hash   | what a user is interested in, the fields of `Field`                       |
+| `rec:{user_id}`      | string | the latest recommendation event, JSON                                     |
+| `interest:model`     | hash   | the model that is in use, the fields of `ModelField`                      |
+
+The braces are part of the keys: Redis Cluster hashes what is between them, so a user's keys lie in one slot.
+"""
+
+from enum import StrEnum
+
+import msgspec
+
+from model_store.state.layout import DIM
+
+LAYOUT_VERSION = 1
+FACETS = ("vector", "behaviour", "social", "content")
+VECTOR_BYTES = 4 * DIM
+MODEL_KEY = b"interest:model"
+
+_INTEREST, _REC, _CLOSE = b"interest:{", b"rec:{", b"}"
+_ESCAPED = {b"}": b"%7D", b"%": b"%25"}
+
+
+class Field(StrEnum):
+    """Fields of `interest:{user_id}`. An erased user has `generation` and `version` only, for a short while."""
+
+    VECTOR = "vector"  # little-endian float32 [dimension], the fused interest
+    BEHAVIOUR = "behaviour"  # the same shape, from clicks and ratings
+    SOCIAL = "social"  # from follows
+    CONTENT = "content"  # from the texts of the items
+    TOPICS = "topics"  # JSON object, topic name -> weight, the largest first; the weights sum to 1
+    WINDOWS = "windows"  # JSON object, "1h" -> {clicks, dwell_ms, ratings, rating_mean, follows}, "24h", "7d", "30d"
+    UPDATED_AT = "updated_at"  # wall-clock ms of the write
+    EVENT_TS = "event_ts"  # latest event time applied, ms
+    EVENTS = "events"  # events applied since the last erasure
+    GENERATION = "generation"  # of the state; counts before `version`
+    VERSION = "version"  # applied changes ever; never goes backwards within a generation
+    MODEL = "model"  # the model version that made the vectors
+
+
+class ModelField(StrEnum):
+    """Fields of `interest:model`."""
+
+    VERSION = "version"
+    GENERATION = "generation"
+    DIMENSION = "dimension"  # of each vector
+    TOPICS = "topics"  # JSON array of all topic names, in the order of the model's outputs
+    LAYOUT = "layout"
+    UPDATED_AT = "updated_at"
+
+
+class ModelCard(msgspec.Struct, frozen=True):
+    """What `interest:model` says: how to read every user's hash."""
+
+    version: str
+    topics: tuple[str, ...]
+    dimension: int = DIM
+    generation: int = 0
+    layout: int = LAYOUT_VERSION
+
+
+def interest_key(user_id: bytes) -> bytes:
+    """Key of the user's hash."""
+    return _INTEREST + _tagged(user_id) + _CLOSE
+
+
+def recommendation_key(user_id: bytes) -> bytes:
+    """Key of the user's latest recommendation."""
+    return _REC + _tagged(user_id) + _CLOSE
+
+
+def interest_keys(user_ids: list[bytes]) -> list[bytes]:
+    """`interest_key` of many."""
+    return [_INTEREST + user + _CLOSE if user[:1] not in _ESCAPED else interest_key(user) for user in user_ids]
+
+
+def _tagged(user_id: bytes) -> bytes:
+    # An id that begins with a closing brace would leave nothing between the braces, and Redis Cluster would then put
+    # the user's two keys into two slots: such a first character is written as in a URL. So is a first percent sign,
+    # or another user's id could look the same.
+    first = user_id[:1]
+    return _ESCAPED[first] + user_id[1:] if first in _ESCAPED else user_id
+
+
+def model_fields(card: ModelCard, updated_at_ms: int) -> dict[str, bytes]:
+    """The hash at `interest:model`."""
+    return {
+        ModelField.VERSION: card.version.encode(),
+        ModelField.GENERATION: str(card.generation).encode(),
+        ModelField.DIMENSION: str(card.dimension).encode(),
+        ModelField.TOPICS: msgspec.json.encode(card.topics),
+        ModelField.LAYOUT: str(card.layout).encode(),
+        ModelField.UPDATED_AT: str(updated_at_ms).encode(),
+    }
