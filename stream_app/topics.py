@@ -1,0 +1,241 @@
+"""The Kafka topics: what each must look like, making them, and finding what is wrong with them.
+
+The inputs and the state's changelog have one partition count, since a user's events and state must meet in one
+worker. Kafka cannot take partitions away, and adding some would send a user's events to another partition than the
+state, so a wrong count is never mended in place.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from stream_app.settings import Settings
+
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+MIB = 1 << 20
+REACH_TIMEOUT_MS = 5_000
+
+# Recovery reads the whole changelog: compaction must keep it near one record a user.
+CHANGELOG = {
+    "cleanup.policy": "compact",
+    "segment.bytes": str(64 * MIB),
+    "segment.ms": str(HOUR_MS),
+    "min.cleanable.dirty.ratio": "0.1",
+    "max.compaction.lag.ms": str(HOUR_MS),
+    "delete.retention.ms": str(DAY_MS),
+}
+INPUT = {"cleanup.policy": "delete", "retention.ms": str(7 * DAY_MS)}
+ITEMS = {"cleanup.policy": "compact"}
+RECOMMENDATIONS = {"cleanup.policy": "delete", "retention.ms": str(7 * DAY_MS)}
+# A dead letter holds a whole record of the size that Kafka takes, and says what is wrong with it.
+DEAD_LETTERS = {"cleanup.policy": "delete", "retention.ms": str(30 * DAY_MS), "max.message.bytes": str(2 * MIB)}
+
+
+class KafkaUnreachableError(RuntimeError):
+    """No broker answers, or none that lets us in. The message says what to do."""
+
+
+@dataclass(frozen=True)
+class Topic:
+    """What a topic must be. `partitions` binds only where `exact_partitions`: elsewhere any number works."""
+
+    name: str
+    partitions: int
+    replication: int
+    exact_partitions: bool
+    configs: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ActualTopic:
+    """What a topic is. `configs` are those that `Topic` names."""
+
+    name: str
+    partitions: int
+    replication: int
+    configs: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something wrong with topics: what, and what to do about it."""
+
+    topics: tuple[str, ...]
+    problem: str
+    mend: str
+
+
+def wanted(settings: Settings) -> tuple[Topic, ...]:
+    """All topics of this project, inputs first, then the changelog."""
+    kafka = settings.kafka
+    safety = {"min.insync.replicas": "2"} if kafka.replication >= 3 else {}
+
+    def topic(name: str, configs: Mapping[str, str], *, exact: bool = False) -> Topic:
+        return Topic(name, kafka.partitions, kafka.replication, exact, {**configs, **safety})
+
+    return (
+        *(topic(name, INPUT, exact=True) for name in kafka.topics.inputs),
+        topic(kafka.changelog, CHANGELOG, exact=True),
+        topic(kafka.topics.items, ITEMS),
+        topic(kafka.topics.recommendations, RECOMMENDATIONS),
+        topic(kafka.topics.dead_letters, DEAD_LETTERS),
+    )
+
+
+def create(settings: Settings) -> list[str]:
+    """Make the topics that are missing and return their names; those that exist are left as they are.
+
+    Raises `KafkaUnreachableError`.
+    """
+    with administration(settings) as admin:
+        existing = set(admin.list_topics())
+        missing = [topic for topic in wanted(settings) if topic.name not in existing]
+        if missing:
+            admin.create_topics({topic.name: _creation(topic) for topic in missing}, wait_for_metadata=True)
+        return [topic.name for topic in missing]
+
+
+def repair(settings: Settings) -> list[str]:
+    """Set the configurations that are wrong and return the topics changed. Partition counts stay. Raises
+    `KafkaUnreachableError`."""
+    from kafka.admin import ConfigResource, ConfigResourceType
+
+    with administration(settings) as admin:
+        found = _actual(admin, wanted(settings))
+        wrong = {
+            topic.name: differing
+            for topic in wanted(settings)
+            if (differing := _differing(topic, found.get(topic.name)))
+        }
+        if wrong:
+            resources = [ConfigResource(ConfigResourceType.TOPIC, name, configs) for name, configs in wrong.items()]
+            admin.alter_configs(resources)
+        return list(wrong)
+
+
+def check(settings: Settings) -> list[Finding]:
+    """What is wrong with the topics; empty when nothing is. Raises `KafkaUnreachableError`."""
+    with administration(settings) as admin:
+        return judge(wanted(settings), _actual(admin, wanted(settings)))
+
+
+def judge(topics: Sequence[Topic], found: Mapping[str, ActualTopic]) -> list[Finding]:
+    """Compare what must be with what is, by topic name."""
+    findings = [finding for topic in topics for finding in _judge_one(topic, found.get(topic.name))]
+    return [*_judge_partitions(topics, found), *_merged(findings)]
+
+
+def _merged(findings: Sequence[Finding]) -> list[Finding]:
+    """One finding where several topics have the same problem."""
+    names: dict[tuple[str, str], tuple[str, ...]] = {}
+    for finding in findings:
+        key = (finding.problem, finding.mend)
+        names[key] = (*names.get(key, ()), *finding.topics)
+    return [Finding(topics, problem, mend) for (problem, mend), topics in names.items()]
+
+
+def _judge_partitions(topics: Sequence[Topic], found: Mapping[str, ActualTopic]) -> list[Finding]:
+    counts = {
+        topic.name: found[topic.name].partitions for topic in topics if topic.exact_partitions and topic.name in found
+    }
+    if len(set(counts.values())) < 2:
+        return []
+    listing = ", ".join(f"{name} {count}" for name, count in counts.items())
+    return [
+        Finding(
+            topics=tuple(counts),
+            problem=f"partition counts differ ({listing}): a user's events and state would be in different workers",
+            mend=(
+                "recreate the odd ones with the count of the others while no worker runs: delete them, then "
+                "`interest topics create`; for a new count everywhere use new topic names and a new group"
+            ),
+        )
+    ]
+
+
+def _judge_one(topic: Topic, actual: ActualTopic | None) -> Iterator[Finding]:
+    if actual is None:
+        yield Finding((topic.name,), "does not exist", "interest topics create")
+        return
+    if topic.exact_partitions and actual.partitions != topic.partitions:
+        yield Finding(
+            (topic.name,),
+            f"the partition count is {actual.partitions}, the settings say {topic.partitions}",
+            f"INTEREST_KAFKA__PARTITIONS={actual.partitions}, or recreate the inputs and the changelog",
+        )
+    if actual.replication < topic.replication:
+        yield Finding(
+            (topic.name,),
+            f"the replication factor is {actual.replication}, the settings say {topic.replication}",
+            f"reassign its partitions (kafka-reassign-partitions), or INTEREST_KAFKA__REPLICATION={actual.replication}",
+        )
+    for name, value in _differing(topic, actual).items():
+        is_now = actual.configs.get(name, "not set")
+        yield Finding((topic.name,), f"{name} is {is_now}, should be {value}", "interest topics create --repair")
+
+
+def _differing(topic: Topic, actual: ActualTopic | None) -> dict[str, str]:
+    """Configurations that are not as wanted, with the value wanted."""
+    if actual is None:
+        return {}
+    return {name: value for name, value in topic.configs.items() if not _same(actual.configs.get(name), value)}
+
+
+def _same(actual: str | None, value: str) -> bool:
+    try:
+        return actual is not None and (actual == value or float(actual) == float(value))
+    except ValueError:
+        return False
+
+
+def _creation(topic: Topic) -> dict[str, object]:
+    return {
+        "num_partitions": topic.partitions,
+        "replication_factor": topic.replication,
+        "configs": dict(topic.configs),
+    }
+
+
+def _actual(admin: Any, topics: Sequence[Topic]) -> dict[str, ActualTopic]:
+    from kafka.admin import ConfigFilterType, ConfigResource, ConfigResourceType
+
+    existing = set(admin.list_topics())
+    present = [topic for topic in topics if topic.name in existing]
+    if not present:
+        return {}
+    resources = [ConfigResource(ConfigResourceType.TOPIC, topic.name, dict(topic.configs)) for topic in present]
+    configs = admin.describe_configs(resources, config_filter=ConfigFilterType.ALL)["topic"]
+    described = {
+        topic["name"]: topic["partitions"] for topic in admin.describe_topics([topic.name for topic in present])
+    }
+    return {
+        topic.name: ActualTopic(
+            topic.name,
+            partitions=len(described[topic.name]),
+            replication=min(len(partition["replica_nodes"]) for partition in described[topic.name]),
+            configs={name: str(entry["value"]) for name, entry in configs[topic.name].items()},
+        )
+        for topic in present
+    }
+
+
+@contextmanager
+def administration(settings: Settings) -> Iterator[Any]:
+    """A `KafkaAdminClient`. Raises `KafkaUnreachableError`, whose message says where and what to do."""
+    # Late: this client takes a third of a second to import.
+    from kafka import KafkaAdminClient
+    from kafka.errors import KafkaConnectionError, KafkaTimeoutError
+
+    where = settings.kafka.bootstrap
+    try:
+        admin = KafkaAdminClient(bootstrap_servers=where.split(","), bootstrap_timeout_ms=REACH_TIMEOUT_MS)
+        try:
+            yield admin
+        finally:
+            admin.close()
+    except (KafkaConnectionError, KafkaTimeoutError, ValueError) as problem:
+        raise KafkaUnreachableError(
+            f"no Kafka answers at {where}: start it, or name yours with --kafka HOST:PORT or INTEREST_KAFKA__BOOTSTRAP"
+        ) from problem
