@@ -20,6 +20,7 @@ LAYOUT_VERSION = 1
 FACETS = ("vector", "behaviour", "social", "content")
 VECTOR_BYTES = 4 * DIM
 MODEL_KEY = b"interest:model"
+TOP_TOPICS = 10
 
 _INTEREST, _REC, _CLOSE = b"interest:{", b"rec:{", b"}"
 _ESCAPED = {b"}": b"%7D", b"%": b"%25"}
@@ -32,7 +33,7 @@ class Field(StrEnum):
     BEHAVIOUR = "behaviour"  # the same shape, from clicks and ratings
     SOCIAL = "social"  # from follows
     CONTENT = "content"  # from the texts of the items
-    TOPICS = "topics"  # JSON object, topic name -> weight, the largest first; the weights sum to 1
+    TOPICS = "topics"  # JSON object, name -> weight of the TOP_TOPICS largest topics in that order; weights sum to 1
     WINDOWS = "windows"  # JSON object, "1h" -> {clicks, dwell_ms, ratings, rating_mean, follows}, "24h", "7d", "30d"
     UPDATED_AT = "updated_at"  # wall-clock ms of the write
     EVENT_TS = "event_ts"  # latest event time applied, ms

@@ -1,0 +1,236 @@
+"""Interests into Redis: many users in one guarded round trip.
+
+Each user's write carries the state's version, and Redis keeps the newer one, so a late or repeated write does no harm.
+That makes every failure simple: write the same again.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import structlog
+from redis import exceptions
+from redis.asyncio import Redis, RedisCluster
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_delay, wait_exponential_jitter
+
+from stream_app.contracts.errors import SinkStopped
+from stream_app.contracts.redis_layout import (
+    FACETS,
+    MODEL_KEY,
+    VECTOR_BYTES,
+    ModelCard,
+    interest_keys,
+    model_fields,
+    recommendation_key,
+)
+from stream_app.contracts.views import InterestViews
+from stream_app.settings import Redis as RedisSettings
+from stream_app.sinks.interest_blob import pack
+
+# About 2 MB: packed and sent in a few milliseconds, so that the event loop is never held up for long.
+_USERS_PER_ROUND_TRIP = 1_000
+# While a round trip is answered the next one is packed.
+_LANES = 2
+# A Redis that came back empty learns the model card again after this time.
+_ANNOUNCE_EVERY_MS = 60_000
+
+_PASSING = (
+    exceptions.ConnectionError,  # also LOADING
+    exceptions.TimeoutError,
+    exceptions.NoScriptError,
+    exceptions.ReadOnlyError,
+    exceptions.OutOfMemoryError,
+    exceptions.ClusterError,
+    exceptions.ClusterDownError,
+    exceptions.MovedError,
+    exceptions.AskError,
+    exceptions.TryAgainError,
+    exceptions.MasterDownError,
+)
+# Server conditions that end by themselves or by an operator's hand, for which the client has no class of its own, or
+# that older servers report from inside a script as a plain error.
+_PASSING_WORDS = ("OOM ", "READONLY ", "LOADING ", "MISCONF ", "NOREPLICAS ", "BUSY ", "CLUSTERDOWN ", "MASTERDOWN ")
+
+T = TypeVar("T")
+_Command = tuple[Any, ...]
+
+_log = structlog.get_logger(__name__)
+
+
+class RedisSink:
+    """Writes views; one instance a worker, used from one event loop.
+
+    Args:
+        settings: where Redis is, lifetimes of keys, patience.
+        on_retry: told of each failed attempt that is repeated, for a metric.
+    """
+
+    def __init__(self, settings: RedisSettings, on_retry: Callable[[BaseException], None] | None = None) -> None:
+        self._settings = settings
+        self._on_retry = on_retry
+        self._client = _client(settings)
+        self._script = _script()
+        self._sha = hashlib.sha1(self._script, usedforsecurity=False).hexdigest()
+        self._card: ModelCard | None = None
+        self._announced_ms = 0
+
+    async def open(self) -> None:
+        """Reach Redis and load the script. Raises SinkStopped when Redis does not answer for `give_up_s`."""
+        await self._patiently(self._load_script)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    async def announce(self, card: ModelCard, now_ms: int) -> None:
+        """Tell readers which model is in use; `write` repeats it now and then."""
+        self._card, self._announced_ms = card, now_ms
+        await self._patiently(partial(self._write_card, card, now_ms))
+
+    async def write(self, views: InterestViews) -> int:
+        """Write the views. Returns how many users were written; the others have a newer version in Redis already.
+
+        A user's hash and recommendation change together, in one script. Repeats what fails for `give_up_s`, which is
+        safe, then raises SinkStopped.
+        """
+        if self._card is not None and views.updated_at_ms - self._announced_ms >= _ANNOUNCE_EVERY_MS:
+            await self.announce(self._card, views.updated_at_ms)
+        starts = range(0, len(views), _USERS_PER_ROUND_TRIP)
+        written = await asyncio.gather(*(self._write_lane(views, starts[lane::_LANES]) for lane in range(_LANES)))
+        return sum(written)
+
+    async def _write_lane(self, views: InterestViews, starts: range) -> int:
+        written = 0
+        for start in starts:
+            commands = []
+            for command in self._commands(views, start, min(start + _USERS_PER_ROUND_TRIP, len(views))):
+                commands.append(command)
+                await asyncio.sleep(0)  # packing goes by turns with everything else in the loop
+            written += sum(await self._patiently(partial(self._round_trip, commands)))
+        return written
+
+    def _commands(self, views: InterestViews, start: int, stop: int) -> Iterator[_Command]:
+        # A script's keys must lie in one slot of a cluster, and only one user's do.
+        step = 1 if self._settings.cluster else self._settings.users_per_script
+        for first in range(start, stop, step):
+            yield self._command(views, first, min(first + step, stop))
+
+    def _command(self, views: InterestViews, start: int, stop: int) -> _Command:
+        erased = (start + views.erased[start:stop].nonzero()[0]).tolist()
+        told = [i for i in range(start, stop) if i in views.recommendations and not views.erased[i]]
+        keys = interest_keys(views.keys[start:stop])
+        keys += [recommendation_key(views.keys[i]) for i in sorted(erased + told)]
+        settings = self._settings
+        return (
+            "EVALSHA",
+            self._sha,
+            len(keys),
+            *keys,
+            views.generation,
+            views.updated_at_ms,
+            views.model_version,
+            settings.ttl_s,
+            settings.erased_ttl_s,
+            stop - start,
+            pack(views, start, stop),
+            *[views.recommendations[i] for i in told],
+        )
+
+    async def _round_trip(self, commands: list[_Command]) -> list[int]:
+        results = await self._send(commands)
+        if any(isinstance(result, exceptions.NoScriptError) for result in results):
+            await self._load_script()
+            results = await self._send(commands)
+        for result in results:
+            if isinstance(result, Exception):
+                raise result
+        return results
+
+    async def _send(self, commands: list[_Command]) -> list[Any]:
+        pipeline = self._client.pipeline(transaction=False)
+        for command in commands:
+            pipeline.execute_command(*command)
+        # Errors come back as results: redis-py would put the whole command, megabytes of it, into their text.
+        return await pipeline.execute(raise_on_error=False)
+
+    async def _load_script(self) -> None:
+        await self._client.script_load(self._script.decode())
+
+    async def _write_card(self, card: ModelCard, now_ms: int) -> None:
+        await self._client.hset(MODEL_KEY, mapping=model_fields(card, now_ms))
+        await self._client.expire(MODEL_KEY, self._settings.ttl_s)
+
+    async def _patiently(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """Repeat an attempt while Redis fails in a way that passes."""
+        try:
+            async for trial in AsyncRetrying(
+                retry=retry_if_exception(passes),
+                stop=stop_after_delay(self._settings.give_up_s),
+                wait=wait_exponential_jitter(initial=0.05, max=2.0, jitter=0.05),
+                before_sleep=self._before_sleep,
+                reraise=True,
+            ):
+                with trial:
+                    return await attempt()
+        except exceptions.RedisError as error:
+            raise SinkStopped(self._explain(error)) from error
+        raise AssertionError("unreachable: tenacity returns or raises")
+
+    def _before_sleep(self, state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        _log.warning("redis_retry", address=self._address, attempt=state.attempt_number, error=str(error))
+        if error and self._on_retry:
+            self._on_retry(error)
+
+    @property
+    def _address(self) -> str:
+        url = urlsplit(self._settings.url.get_secret_value())
+        return f"{url.hostname or url.path}:{url.port or 6379}"
+
+    def _explain(self, error: exceptions.RedisError) -> str:
+        where, why = f"Redis at {self._address}", f"{type(error).__name__}: {error}"
+        if passes(error):
+            return (
+                f"{where} did not accept writes for {self._settings.give_up_s:g} s ({why}). Check that it runs, can be"
+                " reached and has memory left. Nothing is lost: the worker resumes when it is started again."
+            )
+        return (
+            f"{where} refuses writes ({why}). Check the rights of the user, and that no other program writes keys named"
+            " interest:* or rec:*. Nothing is lost: the worker resumes when it is started again."
+        )
+
+
+def passes(error: BaseException) -> bool:
+    """Is it worth trying again?"""
+    if isinstance(error, exceptions.AuthenticationError | exceptions.AuthorizationError):
+        return False
+    text = str(error)
+    return isinstance(error, _PASSING) or (
+        isinstance(error, exceptions.ResponseError) and any(word in text for word in _PASSING_WORDS)
+    )
+
+
+def _client(settings: RedisSettings) -> Any:
+    kind = RedisCluster if settings.cluster else Redis
+    # Retries are ours, so that patience is counted in one place.
+    return kind.from_url(
+        settings.url.get_secret_value(),
+        socket_timeout=settings.timeout_s,
+        socket_connect_timeout=settings.timeout_s,
+        retry=Retry(NoBackoff(), 0),
+    )
+
+
+def _script() -> bytes:
+    text = Path(__file__).with_name("guarded_write.lua").read_text()
+    return (
+        text.replace("VECTORS_BYTES", str(len(FACETS) * VECTOR_BYTES))
+        .replace("VECTOR_BYTES", str(VECTOR_BYTES))
+        .encode()
+    )
