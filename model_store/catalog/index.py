@@ -1,0 +1,177 @@
+"""The items that can be recommended, and the exact search for the best unseen ones of many users at once."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from model_store.catalog.picking import fill_seen, pick
+from model_store.encoder.columns import FACETS, VECTORS
+from model_store.state.hashing import hash_ids
+from model_store.state.layout import DIM
+from model_store.state.writes import WriteTable
+
+Float32 = npt.NDArray[np.float32]
+
+_ARRAYS = "items.npz"
+_TEXTS = "items.json"
+# One chunk of scores stays in a core's second-level cache between the matrix product that makes it and the kernel.
+_CHUNK_SCORES = 1 << 18
+_NORM_FLOOR = 1e-12
+
+
+@dataclass(frozen=True, slots=True)
+class Picks:
+    """The best k items of n users, best first. Where fewer than k are left, the rest are -1.
+
+    Attributes:
+        item: int32 [n, k], rows of the index.
+        score: float32 [n, k]; -inf where there is no item.
+        facet: int8 [n, k], index into `FACETS` of the one whose vector has the largest dot product with the item.
+        topic: int16 [n, k], the item's main topic; -1 where it has none.
+        because: int32 [n, k], row of the most alike (cosine) of the items last clicked; -1 where none is known.
+    """
+
+    item: npt.NDArray[np.int32]
+    score: Float32
+    facet: npt.NDArray[np.int8]
+    topic: npt.NDArray[np.int16]
+    because: npt.NDArray[np.int32]
+
+
+class _Texts(msgspec.Struct, frozen=True):
+    ids: list[str]
+    titles: list[str]
+    reasons: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class ItemIndex:
+    """m items; score(user, item) = user vector . vectors[item] + bias[item].
+
+    Attributes:
+        item_ids, titles: m strings each.
+        hashes: uint64 [m], `hash_id` of the ids.
+        vectors: float32 [m, DIM], output vectors.
+        bias: float32 [m].
+        topic: int16 [m], index of the main topic in the model's topics, -1 for none.
+        reasons: the facets that may be given as the reason of a pick: those the model was trained for.
+    """
+
+    item_ids: tuple[str, ...]
+    titles: tuple[str, ...]
+    hashes: npt.NDArray[np.uint64]
+    vectors: Float32
+    bias: Float32
+    topic: npt.NDArray[np.int16]
+    reasons: tuple[str, ...] = FACETS
+    _directions: Float32 = field(init=False, repr=False)
+    _rows: WriteTable = field(init=False, repr=False)
+    _allowed: npt.NDArray[np.bool_] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        count = len(self.item_ids)
+        shapes = (len(self.titles), self.hashes.shape, self.vectors.shape, self.bias.shape, self.topic.shape)
+        if shapes != (count, (count,), (count, DIM), (count,), (count,)):
+            raise ValueError(f"columns of {count} items disagree: titles, hashes, vectors, bias, topic are {shapes}")
+        if not self.reasons or not set(self.reasons) <= set(FACETS):
+            raise ValueError(f"reasons must be some of {FACETS}, got {self.reasons}")
+        lengths = np.linalg.norm(self.vectors, axis=1, keepdims=True)
+        object.__setattr__(self, "_directions", self.vectors / np.maximum(lengths, np.float32(_NORM_FLOOR)))
+        object.__setattr__(self, "_allowed", np.array([facet in self.reasons for facet in FACETS]))
+        # The write table's search by hash serves here too; its vectors are not used.
+        object.__setattr__(self, "_rows", WriteTable(self.hashes, self.vectors, np.zeros((count, 24), np.float32)))
+
+    def __len__(self) -> int:
+        return len(self.item_ids)
+
+    def recommend(
+        self,
+        records: npt.NDArray[np.void],
+        rows: npt.NDArray[np.int64],
+        outputs: Float32,
+        k: int,
+        skip_last: npt.NDArray[np.bool_],
+    ) -> Picks:
+        """The k best items that a user has not seen, for the users in `records[rows]` (n of them).
+
+        `outputs`: float32 [n, 4 * DIM + topics] from the readout. `skip_last`: bool [n], whether to leave out what
+        was recommended last (`rec_item`) too. Seen is what the state's filter says (`state.seen` on its errors).
+        Runs without the GIL but for numpy's matrix product, which releases it too; thread-safe.
+        """
+        count, wanted = len(rows), min(k, len(self))
+        picks = _no_picks(count, k)
+        step = max(1, _CHUNK_SCORES // max(1, len(self)))
+        for start in range(0, count if wanted else 0, step):
+            part = slice(start, min(count, start + step))
+            scores = outputs[part, :DIM] @ self.vectors.T
+            pick(
+                scores, self.bias, self.hashes, self._rows.slots, self.vectors, self._directions, self.topic,
+                self._allowed, records, rows[part], np.ascontiguousarray(outputs[part, DIM:VECTORS]), skip_last[part],
+                picks.item[part], picks.score[part], picks.facet[part], picks.topic[part], picks.because[part],
+            )  # fmt: skip
+        return picks
+
+    def seen(self, records: npt.NDArray[np.void], rows: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """bool [n, m]: which items the users in `records[rows]` have seen, as `recommend` takes it."""
+        out = np.empty((len(rows), len(self)), np.bool_)
+        fill_seen(records, rows, self.hashes, out)
+        return out
+
+    def scores(self, outputs: Float32) -> Float32:
+        """float32 [n, m] from output rows."""
+        return outputs[:, :DIM] @ self.vectors.T + self.bias
+
+    def save(self, folder: Path) -> None:
+        """Write `items.npz` and `items.json` into `folder`."""
+        np.savez(folder / _ARRAYS, hashes=self.hashes, vectors=self.vectors, bias=self.bias, topic=self.topic)
+        texts = _Texts(list(self.item_ids), list(self.titles), list(self.reasons))
+        (folder / _TEXTS).write_bytes(msgspec.json.encode(texts))
+
+    @staticmethod
+    def load(folder: Path) -> "ItemIndex":
+        """Read what `save` wrote."""
+        texts = msgspec.json.decode((folder / _TEXTS).read_bytes(), type=_Texts)
+        with np.load(folder / _ARRAYS, allow_pickle=False) as arrays:
+            hashes, vectors, bias, topic = (arrays[name] for name in ("hashes", "vectors", "bias", "topic"))
+        return ItemIndex(tuple(texts.ids), tuple(texts.titles), hashes, vectors, bias, topic, tuple(texts.reasons))
+
+    @staticmethod
+    def of(
+        item_ids: tuple[str, ...],
+        titles: tuple[str, ...],
+        vectors: Float32,
+        bias: Float32,
+        item_topics: Float32,
+        reasons: tuple[str, ...] = FACETS,
+    ) -> "ItemIndex":
+        """An index with hashes made from the ids, and main topics from item_topics (float32 [m, topics], 0 or more).
+
+        An item's main topic is the rarest of those it has most of: "Film-Noir" says more than "Drama".
+        """
+        return ItemIndex(
+            item_ids, titles, hash_ids(list(item_ids)).hash, vectors, bias, main_topic(item_topics), reasons
+        )
+
+
+def main_topic(item_topics: Float32) -> npt.NDArray[np.int16]:
+    """int16 [m]: for each item the rarest of the topics it has most of, -1 where it has none."""
+    if item_topics.shape[1] == 0:
+        return np.full(len(item_topics), -1, np.int16)
+    share = item_topics.sum(axis=0) / max(1.0, float(item_topics.sum()))
+    best = item_topics == item_topics.max(axis=1, keepdims=True)
+    topic = np.where(best, -share, -np.inf).argmax(axis=1).astype(np.int16)
+    topic[item_topics.max(axis=1) <= 0] = -1
+    return topic
+
+
+def _no_picks(count: int, k: int) -> Picks:
+    return Picks(
+        item=np.full((count, k), -1, np.int32),
+        score=np.full((count, k), -np.inf, np.float32),
+        facet=np.zeros((count, k), np.int8),
+        topic=np.full((count, k), -1, np.int16),
+        because=np.full((count, k), -1, np.int32),
+    )

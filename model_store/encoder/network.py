@@ -1,0 +1,136 @@
+"""The readout: from what a state remembers to what a user wants now.
+
+    bank lanes (each normalised) | content | log-weights ─ gated linear ─ 2 gated blocks ─ norm ── vector
+    bank lanes ────────────────────────────────────────────────────────────────────── linear ── behaviour
+    content ───────────────────────────────────────────────────────────────────────── linear ── content
+    social ─────────────────────────────────────────────────────────────── fixed projection ── social
+    vector | content ──────────────────────────────────────────────────────── linear, softmax ── topics
+
+`vector`, `behaviour` and `content` are each trained to give the next item a high dot product, so their dots with an
+item can be compared. `social` is not trained: no public set of ratings has follows with times. It is a fixed, length-
+preserving projection of the mean of the followees' vectors, good for telling whose followees are alike, and it does
+not touch `vector`.
+
+Gated blocks: Shazeer, GLU Variants Improve Transformer, 2020. Norm: Zhang and Sennrich, Root Mean Square Layer
+Normalization, 2019.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from model_store.encoder.columns import BANK, CONTENT, FEATURES, SOCIAL, VECTORS, WEIGHTS
+from model_store.encoder.runtime import tf
+from model_store.state.layout import DIM, FACET_DIM, LANES
+
+_HIDDEN = 128
+_BLOCKS = 2
+_EPSILON = 1e-6  # of mean squares; a lane's mean square is 1e-4 and more as soon as it holds an item
+_SOCIAL_SEED = 20240817
+_FUSED_WIDTH = LANES * DIM + FACET_DIM + LANES + 1
+
+
+class ReadoutNetwork(tf.Module):
+    """The trainable weights, and the computation for training and serving.
+
+    `trainable_variables` are the weights; `outputs` is what is exported.
+    """
+
+    def __init__(self, topics: int, seed: int) -> None:
+        super().__init__(name="readout")
+        self.topic_count = topics
+        self.traces = 0
+        rng = np.random.default_rng(seed)
+        self._gate_in = _weights(rng, _FUSED_WIDTH, 2 * _HIDDEN)
+        self._gate_out = _weights(rng, _HIDDEN, DIM)
+        self._blocks = [
+            (_ones(DIM), _weights(rng, DIM, 2 * _HIDDEN), _weights(rng, _HIDDEN, DIM)) for _ in range(_BLOCKS)
+        ]
+        self._bias_in = _zeros(2 * _HIDDEN)
+        self._bias_out = _zeros(DIM)
+        self._final_gain = _ones(DIM)
+        self._behaviour = _weights(rng, LANES * DIM, DIM)
+        self._behaviour_bias = _zeros(DIM)
+        self._content = _weights(rng, FACET_DIM, DIM)
+        self._content_bias = _zeros(DIM)
+        self._topics = _weights(rng, DIM + 2 * FACET_DIM, topics)
+        self._topics_bias = _zeros(topics)
+        self._social = tf.constant(_orthonormal_rows(FACET_DIM, DIM, _SOCIAL_SEED))
+
+    def vector(self, features: Any, dropout: float = 0.0) -> Any:
+        """float32 [n, DIM] of float32 [n, FEATURES]; `dropout` is the share of activations dropped, in training."""
+        fused = tf.concat(
+            [normalised_lanes(features), _normalised(features[:, CONTENT]), 0.5 * features[:, WEIGHTS]], axis=1
+        )
+        hidden = _gated(_dropped(fused, dropout) @ self._gate_in + self._bias_in)
+        stream = _dropped(hidden, dropout) @ self._gate_out + self._bias_out
+        for gain, wide, narrow in self._blocks:
+            stream += _dropped(_gated((_normalised(stream) * gain) @ wide), dropout) @ narrow
+        return _normalised(stream) * self._final_gain
+
+    def behaviour(self, features: Any) -> Any:
+        """float32 [n, DIM] from the bank alone."""
+        return normalised_lanes(features) @ self._behaviour + self._behaviour_bias
+
+    def content(self, features: Any) -> Any:
+        """float32 [n, DIM] from the content lane alone."""
+        return _normalised(features[:, CONTENT]) @ self._content + self._content_bias
+
+    def social(self, features: Any) -> Any:
+        """float32 [n, DIM], fixed."""
+        return features[:, SOCIAL] @ self._social
+
+    def topic_logits(self, features: Any, vector: Any) -> Any:
+        """float32 [n, topics]."""
+        content = features[:, CONTENT]
+        return tf.concat([vector, _normalised(content), 4.0 * content], axis=1) @ self._topics + self._topics_bias
+
+    def outputs(self, features: Any) -> Any:
+        """float32 [n, VECTORS + topics]: vector, behaviour, social, content, topic probabilities."""
+        self.traces += 1
+        vector = self.vector(features)
+        parts = [vector, self.behaviour(features), self.social(features), self.content(features)]
+        if self.topic_count:
+            parts.append(tf.nn.softmax(self.topic_logits(features, vector)))
+        return tf.ensure_shape(tf.concat(parts, axis=1), [None, VECTORS + self.topic_count])
+
+
+def signature() -> Any:
+    """The one input signature of the exported graph."""
+    return tf.TensorSpec([None, FEATURES], tf.float32, name="features")
+
+
+def normalised_lanes(features: Any) -> Any:
+    """float32 [n, LANES * DIM]: each lane's mean brought to the same size; its weight is told apart."""
+    lanes = tf.reshape(features[:, BANK], [-1, LANES, DIM])
+    return tf.reshape(_normalised(lanes), [-1, LANES * DIM])
+
+
+def _normalised(values: Any) -> Any:
+    return values * tf.math.rsqrt(tf.reduce_mean(values * values, axis=-1, keepdims=True) + _EPSILON)
+
+
+def _gated(values: Any) -> Any:
+    gate, value = tf.split(values, 2, axis=1)
+    return gate * tf.sigmoid(gate) * value
+
+
+def _dropped(values: Any, share: float) -> Any:
+    return tf.nn.dropout(values, share) if share else values
+
+
+def _weights(rng: np.random.Generator, rows: int, columns: int) -> Any:
+    return tf.Variable(rng.normal(0, rows**-0.5, (rows, columns)).astype(np.float32))
+
+
+def _ones(size: int) -> Any:
+    return tf.Variable(np.ones(size, np.float32))
+
+
+def _zeros(size: int) -> Any:
+    return tf.Variable(np.zeros(size, np.float32))
+
+
+def _orthonormal_rows(rows: int, columns: int, seed: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+    square = np.random.default_rng(seed).normal(size=(columns, rows))
+    return np.linalg.qr(square)[0].T.astype(np.float32)

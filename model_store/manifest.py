@@ -1,0 +1,121 @@
+"""The list of a model version's files with their checksums; a folder without one is not a model.
+
+`manifest.json` is written after every other file, so a version is either complete or not there. What is read from
+a model folder (a TensorFlow graph can read and write files) is read only after `verify` has compared every byte.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+
+import msgspec
+
+MANIFEST = "manifest.json"
+FORMAT = 1
+_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+
+
+class ModelError(Exception):
+    """A model version is missing, incomplete, damaged or of another format; the message says what to do."""
+
+
+class FileEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Checksum (hexadecimal) and size in bytes of one file."""
+
+    sha256: str
+    size: int
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """What `manifest.json` holds; `files` maps a path inside the folder (with `/`) to its entry."""
+
+    format: int
+    version: str
+    files: dict[str, FileEntry]
+
+
+def entry_of(path: Path) -> FileEntry:
+    """Entry of a local file."""
+    with path.open("rb") as file:
+        return FileEntry(hashlib.file_digest(file, "sha256").hexdigest(), path.stat().st_size)
+
+
+def check_version(version: str) -> str:
+    """The version itself, if it may name a folder in any store; `ModelError` otherwise."""
+    if not _VERSION.fullmatch(version):
+        raise ModelError(
+            f"{version!r} cannot name a model version: use 1 to 80 letters, digits, '.', '_' or '-', "
+            "beginning with a letter or digit"
+        )
+    return version
+
+
+def describe(folder: Path, version: str) -> Manifest:
+    """The manifest that the files now in `folder` would have (an old `manifest.json` left aside)."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / MANIFEST)
+    if not paths:
+        raise ModelError(f"{folder} holds no files, so there is no model in it to describe")
+    files = {path.relative_to(folder).as_posix(): entry_of(path) for path in paths}
+    return Manifest(FORMAT, check_version(version), files)
+
+
+def write(folder: Path, version: str) -> Manifest:
+    """Write `manifest.json` for what is in `folder`; call it last."""
+    manifest = describe(folder, version)
+    partial = folder / f".{MANIFEST}.partial"
+    partial.write_bytes(encode(manifest))
+    partial.replace(folder / MANIFEST)
+    return manifest
+
+
+def encode(manifest: Manifest) -> bytes:
+    """The bytes of `manifest.json`."""
+    return msgspec.json.format(msgspec.json.encode(manifest), indent=2)
+
+
+def decode(content: bytes, where: str) -> Manifest:
+    """Read `manifest.json`; `ModelError` if it is not one, of another format, or names files outside its folder."""
+    try:
+        manifest = msgspec.json.decode(content, type=Manifest)
+    except msgspec.MsgspecError as error:
+        raise ModelError(f"{where}/{MANIFEST} is damaged ({error}): publish the version again") from error
+    if manifest.format != FORMAT:
+        raise ModelError(
+            f"{where} has model format {manifest.format}, this program reads {FORMAT}: train a new version"
+        )
+    check_version(manifest.version)
+    _refuse_outside(manifest.files, where)
+    return manifest
+
+
+def _refuse_outside(files: Mapping[str, FileEntry], where: str) -> None:
+    for name in files:
+        path = PurePosixPath(name)
+        if path.is_absolute() or ".." in path.parts or "\\" in name or not path.parts:
+            raise ModelError(
+                f"{where}/{MANIFEST} names {name!r}, which lies outside the model: do not use this version"
+            )
+
+
+def verify(folder: Path) -> Manifest:
+    """Compare every file of `folder` with its manifest; `ModelError` names the first that differs."""
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise ModelError(f"{folder} has no {MANIFEST}: it is not a complete model version; fetch or train it again")
+    manifest = decode(path.read_bytes(), str(folder))
+    for name, entry in manifest.files.items():
+        check(folder / name, entry, str(folder))
+    return manifest
+
+
+def check(path: Path, entry: FileEntry, where: str) -> None:
+    """Raise `ModelError` unless the file at `path` is the one that `entry` describes."""
+    if not path.is_file():
+        raise ModelError(f"{path} is missing from model {where}: fetch or publish the version again")
+    found = entry_of(path)
+    if found != entry:
+        raise ModelError(
+            f"{path} of model {where} is not what was published (sha256 {found.sha256[:12]}, expected "
+            f"{entry.sha256[:12]}): it was changed or cut off; fetch or publish the version again"
+        )

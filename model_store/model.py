@@ -1,0 +1,109 @@
+"""A model version in memory, and its folder: everything that a worker needs to turn states into interests."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from model_store import manifest
+from model_store.catalog.index import ItemIndex
+from model_store.encoder.network import ReadoutNetwork
+from model_store.encoder.readout import Readout, export_readout
+from model_store.manifest import ModelError
+from model_store.state.memory import Decays
+from model_store.state.writes import WriteTable
+
+_CARD = "model.json"
+_WRITES = "writes.npz"
+
+
+@dataclass(frozen=True, slots=True)
+class InterestModel:
+    """One version of the model, loaded and warmed up.
+
+    Attributes:
+        version: its name in the registry.
+        generation: states made with another generation's decays or write table cannot be read by this one.
+        topics: names of the topics, in the order of the readout's probabilities.
+        decays, writes: what `state.advance` needs; the same for all versions of a generation.
+        readout: features -> vectors and topics.
+        index: the items that can be recommended.
+    """
+
+    version: str
+    generation: int
+    topics: tuple[str, ...]
+    decays: Decays
+    writes: WriteTable
+    readout: Readout
+    index: ItemIndex
+
+
+class Card(msgspec.Struct, frozen=True):
+    """What `model.json` holds: the parts of a model that are not arrays, and where it came from.
+
+    `made`: free notes for people (data set, its terms, seed, figures); no code reads it.
+    """
+
+    generation: int
+    topics: tuple[str, ...]
+    rank_half_lives_events: tuple[float, ...]
+    time_half_lives_ms: tuple[float, ...]
+    content_half_life_ms: float
+    made: dict[str, Any] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class ModelParts:
+    """What training hands over to `export`."""
+
+    generation: int
+    topics: tuple[str, ...]
+    decays: Decays
+    writes: WriteTable
+    network: ReadoutNetwork
+    index: ItemIndex
+    made: dict[str, Any]
+
+
+def export(parts: ModelParts, folder: Path, version: str) -> None:
+    """Write a model version into `folder` (made if it is missing), its manifest last. `load_model` reads it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    export_readout(parts.network, folder)
+    parts.index.save(folder)
+    writes = parts.writes
+    np.savez(folder / _WRITES, item_hashes=writes.item_hashes, vectors=writes.vectors, content=writes.content)
+    decays = parts.decays
+    card = Card(
+        parts.generation,
+        parts.topics,
+        decays.rank_half_lives_events,
+        decays.time_half_lives_ms,
+        decays.content_half_life_ms,
+        parts.made,
+    )
+    (folder / _CARD).write_bytes(msgspec.json.format(msgspec.json.encode(card)))
+    manifest.write(folder, version)
+
+
+def load_model(folder: Path) -> InterestModel:
+    """Load and warm up the version in `folder`, after its checksums were compared. About a second.
+
+    Raises `ModelError` if it is incomplete, damaged or of another format.
+    """
+    version = manifest.verify(folder).version
+    card = read_card(folder)
+    with np.load(folder / _WRITES, allow_pickle=False) as arrays:
+        writes = WriteTable(arrays["item_hashes"], arrays["vectors"], arrays["content"])
+    decays = Decays(card.rank_half_lives_events, card.time_half_lives_ms, card.content_half_life_ms)
+    return InterestModel(version, card.generation, card.topics, decays, writes, Readout(folder), ItemIndex.load(folder))
+
+
+def read_card(folder: Path) -> Card:
+    """The notes of the version in `folder`, without loading it."""
+    try:
+        return msgspec.json.decode((folder / _CARD).read_bytes(), type=Card)
+    except (FileNotFoundError, msgspec.MsgspecError) as error:
+        raise ModelError(f"{folder / _CARD} cannot be read ({error}): fetch or train the version again") from error

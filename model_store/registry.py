@@ -1,0 +1,168 @@
+"""Versioned model store at any fsspec URL (a folder, `s3://`, `gs://`, `memory://`, ...).
+
+    <url>/<version>/...            the files of a version
+    <url>/<version>/manifest.json  their checksums; written last, and a version without it does not exist
+    <url>/current.json             which version is served, and what was served before
+
+A version never changes once it is published; what changes is the pointer. Nothing read from the store is unpickled
+or imported: arrays load with `allow_pickle=False`, and graphs load only after their checksums were compared.
+"""
+
+import shutil
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import msgspec
+
+from model_store import manifest as manifests
+from model_store.manifest import MANIFEST, ModelError, check_version
+
+_POINTER = "current.json"
+_HISTORY = 100  # versions a pointer remembers, enough to roll back for weeks; the file stays small
+
+
+class Pointer(msgspec.Struct, frozen=True):
+    """What `current.json` holds: the version served now and those before it, oldest first."""
+
+    version: str
+    history: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ModelRegistry:
+    """Publish, list, promote, roll back and fetch model versions.
+
+    `options` go to the filesystem (credentials, endpoint). Several readers and one writer may work at once;
+    two writers that promote at the same moment: the later one wins, and both versions stay.
+    All methods block on the store and raise `ModelError` for what a user can mend, `OSError` where it is unreachable.
+    """
+
+    url: str
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def publish(self, folder: Path, version: str) -> manifests.Manifest:
+        """Copy the files of `folder` into the store as `version`. It is visible once complete, and not served yet."""
+        fs, root = self._store()
+        where = f"{root}/{check_version(version)}"
+        if fs.exists(f"{where}/{MANIFEST}"):
+            raise ModelError(f"version {version} is already in {self.url}: versions never change, choose another name")
+        manifest = manifests.describe(folder, version)
+        for name in manifest.files:
+            fs.makedirs(f"{where}/{name}".rpartition("/")[0], exist_ok=True)
+            fs.put_file(str(folder / name), f"{where}/{name}")
+        _write_whole(fs, f"{where}/{MANIFEST}", manifests.encode(manifest))
+        return manifest
+
+    def list(self) -> tuple[str, ...]:
+        """Complete versions in the order of their names; empty if the store does not exist yet."""
+        fs, root = self._store()
+        if not fs.exists(root):
+            return ()
+        fs.invalidate_cache()
+        names = (path.rstrip("/").rpartition("/")[2] for path in fs.ls(root, detail=False))
+        return tuple(sorted(name for name in names if fs.exists(f"{root}/{name}/{MANIFEST}")))
+
+    def current(self) -> str | None:
+        """The version to serve; None if none was promoted yet."""
+        pointer = self._pointer()
+        return pointer.version if pointer else None
+
+    def history(self) -> tuple[str, ...]:
+        """Versions served before the current one, oldest first."""
+        pointer = self._pointer()
+        return pointer.history if pointer else ()
+
+    def promote(self, version: str) -> None:
+        """Make a published version the one to serve."""
+        fs, root = self._store()
+        if not fs.exists(f"{root}/{check_version(version)}/{MANIFEST}"):
+            raise ModelError(self._unknown(version))
+        pointer = self._pointer()
+        if pointer and pointer.version == version:
+            return
+        before = (*pointer.history, pointer.version)[-_HISTORY:] if pointer else ()
+        self._point(Pointer(version, before))
+
+    def roll_back(self) -> str:
+        """Serve the version that was served before this one again, and return it."""
+        pointer = self._pointer()
+        if pointer is None or not pointer.history:
+            raise ModelError(f"{self.url} has no earlier version to roll back to: promote one of {self._names()}")
+        self._point(Pointer(pointer.history[-1], pointer.history[:-1]))
+        return pointer.history[-1]
+
+    def manifest(self, version: str) -> manifests.Manifest:
+        """The manifest of a published version."""
+        fs, root = self._store()
+        path = f"{root}/{check_version(version)}/{MANIFEST}"
+        if not fs.exists(path):
+            raise ModelError(self._unknown(version))
+        return manifests.decode(fs.cat_file(path), f"{self.url}/{version}")
+
+    def fetch(self, version: str, into: Path) -> Path:
+        """Copy a version to the local folder `into`, which is `into` as returned; every checksum is compared.
+
+        A copy that is already there and whole is kept. The folder appears complete or not at all.
+        """
+        manifest = self.manifest(version)
+        if (into / MANIFEST).is_file() and manifests.verify(into) == manifest:
+            return into
+        if into.exists() and any(into.iterdir()):
+            raise ModelError(f"{into} holds something other than model {version}: remove it or name another folder")
+        into.parent.mkdir(parents=True, exist_ok=True)
+        partial = into.parent / f".{into.name}.{uuid.uuid4().hex}"
+        try:
+            self._download(manifest, partial)
+            partial.replace(into)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+        return into
+
+    def _download(self, manifest: manifests.Manifest, folder: Path) -> None:
+        fs, root = self._store()
+        for name, entry in manifest.files.items():
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                fs.get_file(f"{root}/{manifest.version}/{name}", str(target))
+            except FileNotFoundError:
+                target.unlink(missing_ok=True)
+            manifests.check(target, entry, f"{self.url}/{manifest.version}")
+        (folder / MANIFEST).write_bytes(manifests.encode(manifest))
+
+    def _store(self) -> tuple[Any, str]:
+        fs, root = fsspec.core.url_to_fs(self.url, **self.options)
+        return fs, str(root).rstrip("/")
+
+    def _pointer(self) -> Pointer | None:
+        fs, root = self._store()
+        try:
+            content = fs.cat_file(f"{root}/{_POINTER}")
+        except FileNotFoundError:
+            return None
+        try:
+            return msgspec.json.decode(content, type=Pointer)
+        except msgspec.MsgspecError as error:
+            raise ModelError(
+                f"{self.url}/{_POINTER} is damaged ({error}): remove it and promote one of {self._names()}"
+            ) from error
+
+    def _point(self, pointer: Pointer) -> None:
+        fs, root = self._store()
+        _write_whole(fs, f"{root}/{_POINTER}", msgspec.json.encode(pointer))
+
+    def _unknown(self, version: str) -> str:
+        return f"version {version} is not in {self.url}: it has {self._names()}; `interest train` makes one"
+
+    def _names(self) -> str:
+        return ", ".join(self.list()) or "no versions"
+
+
+def _write_whole(fs: Any, path: str, content: bytes) -> None:
+    """Readers see the old file or the new one. A rename does it on a disk; on object stores every write is whole."""
+    partial = f"{path}.{uuid.uuid4().hex}.partial"
+    fs.pipe_file(partial, content)
+    fs.mv(partial, path)
