@@ -18,8 +18,6 @@ Replay: after the cause is mended, produce key, value and the headers before our
 a partition, so that the partitioner chooses it. Event ids make that safe: what was applied before is skipped.
 """
 
-from collections.abc import Sequence
-
 from stream_app.contracts.validity import Rejected
 
 Header = tuple[str, bytes | None]
@@ -29,7 +27,7 @@ MAX_VALUE_BYTES = 900_000
 _MAX_ERROR_CHARACTERS = 1_000
 
 
-def dead_letter(rejected: Rejected) -> tuple[bytes | None, bytes, Sequence[Header]]:
+def dead_letter(rejected: Rejected) -> tuple[bytes | None, bytes, list[Header]]:
     """Key, value and headers of the record that goes to the dead-letter topic."""
     record = rejected.record
     value = record.value or b""

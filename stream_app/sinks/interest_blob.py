@@ -10,8 +10,8 @@ from functools import lru_cache
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from model_store.kernels import kernel
 from model_store.state.layout import WINDOWS
 from model_store.state.windows import WindowCounts
 from stream_app.contracts.redis_layout import FACETS, TOP_TOPICS, VECTOR_BYTES
@@ -72,6 +72,8 @@ def pack(views: InterestViews, start: int, stop: int) -> bytes:
         names.ends,
         between.text,
         between.ends,
+        _VECTORS_BYTES,
+        TOP_TOPICS,
         out,
     )
     return out[:end].tobytes()
@@ -109,17 +111,20 @@ def _window_texts() -> Fragments:
     return Fragments.of([text.encode() for text in [*texts, "}}"]])
 
 
-@njit(nogil=True, cache=True)
-def _pack(heads, outputs, counters, names, name_ends, between, between_ends, out):  # type: ignore[no-untyped-def]
+@kernel
+def _pack(  # type: ignore[no-untyped-def]
+    heads, outputs, counters, names, name_ends, between, between_ends, vectors_bytes, top_topics, out
+):
+    # What comes from other modules is passed in: numba's cache notices a change of this file only.
     vectors = outputs.view(np.uint8)
-    first_topic = _VECTORS_BYTES // 4
+    first_topic = vectors_bytes // 4
     at = 0
     for i in range(len(heads)):
         lengths_at = at + _LENGTHS_AT
         at = _put(out, at, heads[i])
-        at = _put(out, at, vectors[i, :_VECTORS_BYTES])
+        at = _put(out, at, vectors[i, :vectors_bytes])
         topics_at = at
-        at = _put_topics(out, at, outputs[i, first_topic:], names, name_ends)
+        at = _put_topics(out, at, outputs[i, first_topic:], names, name_ends, top_topics)
         windows_at = at
         at = _put_windows(out, at, counters[i], between, between_ends)
         _put_u32(out, lengths_at, windows_at - topics_at)
@@ -127,19 +132,19 @@ def _pack(heads, outputs, counters, names, name_ends, between, between_ends, out
     return at
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _put(out, at, raw):  # type: ignore[no-untyped-def]
     out[at : at + len(raw)] = raw
     return at + len(raw)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _put_u32(out, at, value):  # type: ignore[no-untyped-def]
     for i in range(4):
         out[at + i] = (value >> (8 * i)) & 0xFF
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _put_int(out, at, value):  # type: ignore[no-untyped-def]
     if value < 0:
         out[at] = ord("-")
@@ -153,7 +158,7 @@ def _put_int(out, at, value):  # type: ignore[no-untyped-def]
     return at + digits
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _put_share(out, at, units, whole, digits):  # type: ignore[no-untyped-def]
     """`units` of a `whole` of 10 ** digits, in 0..1, as a decimal fraction."""
     if units == whole:
@@ -166,15 +171,15 @@ def _put_share(out, at, units, whole, digits):  # type: ignore[no-untyped-def]
     return at + 2 + digits
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _put_fragment(out, at, texts, ends, k):  # type: ignore[no-untyped-def]
     return _put(out, at, texts[(ends[k - 1] if k else 0) : ends[k]])
 
 
-@njit(nogil=True, cache=True)
-def _put_topics(out, at, weights, names, name_ends):  # type: ignore[no-untyped-def]
+@kernel
+def _put_topics(out, at, weights, names, name_ends, top):  # type: ignore[no-untyped-def]
     """The heaviest topics, largest first. Rounding the running sum rather than each weight makes them sum to 1."""
-    order, total = _heaviest(weights)
+    order, total = _heaviest(weights, top)
     out[at] = ord("{")
     at, running, spent = at + 1, 0.0, 0
     for rank in range(len(order)):
@@ -193,27 +198,27 @@ def _put_topics(out, at, weights, names, name_ends):  # type: ignore[no-untyped-
     return at + 1
 
 
-@njit(nogil=True, cache=True)
-def _heaviest(weights):  # type: ignore[no-untyped-def]
-    """Indices of the TOP_TOPICS largest positive weights, -1 where there are fewer, and the sum of those weights."""
-    order = np.full(TOP_TOPICS, -1, np.int64)
+@kernel
+def _heaviest(weights, top):  # type: ignore[no-untyped-def]
+    """Indices of the `top` largest positive weights, -1 where there are fewer, and the sum of those weights."""
+    order = np.full(top, -1, np.int64)
     for j in range(len(weights)):
-        place = TOP_TOPICS
+        place = top
         while place > 0 and weights[j] > 0 and (order[place - 1] < 0 or weights[order[place - 1]] < weights[j]):
             place -= 1
-            if place + 1 < TOP_TOPICS:
+            if place + 1 < top:
                 order[place + 1] = order[place]
             order[place] = -1
-        if place < TOP_TOPICS:
+        if place < top:
             order[place] = j
     total = 0.0
-    for rank in range(TOP_TOPICS):
+    for rank in range(top):
         if order[rank] >= 0:
             total += weights[order[rank]]
     return order, total
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _put_windows(out, at, counters, between, between_ends):  # type: ignore[no-untyped-def]
     k = 0
     for window in range(counters.shape[0]):
@@ -227,7 +232,7 @@ def _put_windows(out, at, counters, between, between_ends):  # type: ignore[no-u
     return _put_fragment(out, at, between, between_ends, k)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _put_mean(out, at, total, count):  # type: ignore[no-untyped-def]
     if count <= 0:
         out[at], out[at + 1], out[at + 2], out[at + 3] = ord("n"), ord("u"), ord("l"), ord("l")

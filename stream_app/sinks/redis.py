@@ -68,10 +68,10 @@ class RedisSink:
 
     Args:
         settings: where Redis is, lifetimes of keys, patience.
-        on_retry: told of each failed attempt that is repeated, for a metric.
+        on_retry: called before each repeated attempt, for a metric.
     """
 
-    def __init__(self, settings: RedisSettings, on_retry: Callable[[BaseException], None] | None = None) -> None:
+    def __init__(self, settings: RedisSettings, on_retry: Callable[[], None] | None = None) -> None:
         self._settings = settings
         self._on_retry = on_retry
         self._client = _client(settings)
@@ -185,8 +185,8 @@ class RedisSink:
     def _before_sleep(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
         _log.warning("redis_retry", address=self._address, attempt=state.attempt_number, error=str(error))
-        if error and self._on_retry:
-            self._on_retry(error)
+        if self._on_retry:
+            self._on_retry()
 
     @property
     def _address(self) -> str:

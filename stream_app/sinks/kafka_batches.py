@@ -1,0 +1,105 @@
+"""Many records into one partition, by whole batches.
+
+aiokafka's `send` makes a future and a task switch for each record; a batch that is built here and handed over makes one
+for some hundreds. The accumulator holds one batch a partition at a time, so order is kept.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from stream_app.contracts.errors import SinkStopped
+
+# aiokafka takes headers as a list only.
+KafkaRecord = tuple[bytes | None, bytes | memoryview | None, list[tuple[str, bytes | None]]]
+NO_HEADERS: list[tuple[str, bytes | None]] = []
+Sent = list[tuple[int, "asyncio.Future[Any]"]]
+GetProducer = Callable[[], AIOKafkaProducer]
+
+# Records between two turns of the event loop: about a millisecond.
+_RECORDS_PER_TURN = 256
+
+
+async def send_records(
+    producer: AIOKafkaProducer, topic: str, partition: int, records: Iterable[KafkaRecord], now_ms: int
+) -> Sent:
+    """Hand (key, value, headers) records over to the producer, in order; `acknowledged` waits for the broker.
+
+    Args:
+        producer: started; its batch size bounds a batch. A larger single record travels alone.
+        topic: name.
+        partition: of that topic.
+        records: may be a generator; it is drawn from between turns of the event loop.
+        now_ms: the records' timestamp, wall clock. Kafka's retention goes by it.
+
+    Returns:
+        For each batch how many records it has, and a future of the broker's answer.
+
+    Raises:
+        SinkStopped: the producer did not take a batch within its request timeout, or is closed.
+    """
+    sent: Sent = []
+    batch = producer.create_batch()
+    try:
+        for number, (key, value, headers) in enumerate(records, start=1):
+            if batch.append(key=key, value=value, timestamp=now_ms, headers=headers) is None:
+                sent.append((batch.record_count(), await producer.send_batch(batch, topic, partition=partition)))
+                batch = producer.create_batch()
+                batch.append(key=key, value=value, timestamp=now_ms, headers=headers)
+            if number % _RECORDS_PER_TURN == 0:
+                await asyncio.sleep(0)
+        if batch.record_count():
+            sent.append((batch.record_count(), await producer.send_batch(batch, topic, partition=partition)))
+    except KafkaError as error:
+        raise _stopped(topic, partition, error) from error
+    return sent
+
+
+async def acknowledged(topic: str, partition: int, sent: Sent) -> int:
+    """Wait until the broker has all of them. Returns the offset of the last one, -1 if there are none.
+
+    Raises SinkStopped if any failed.
+    """
+    answers: list[Any] = await asyncio.gather(*(future for _, future in sent), return_exceptions=True)
+    for answer in answers:
+        if isinstance(answer, KafkaError):
+            raise _stopped(topic, partition, answer) from answer
+        if isinstance(answer, BaseException):
+            raise answer
+    return answers[-1].offset + sent[-1][0] - 1 if sent else -1
+
+
+async def publish(
+    producer: AIOKafkaProducer, topic: str, by_partition: Mapping[int, Sequence[KafkaRecord]], now_ms: int
+) -> None:
+    """Send records to several partitions of a topic at once and wait for the broker. Raises SinkStopped."""
+
+    async def one(partition: int, records: Sequence[KafkaRecord]) -> None:
+        await acknowledged(topic, partition, await send_records(producer, topic, partition, records, now_ms))
+
+    await asyncio.gather(*(one(partition, records) for partition, records in by_partition.items()))
+
+
+async def partitions_of(producer: AIOKafkaProducer, topic: str) -> int:
+    """How many partitions a topic has. Raises SinkStopped if the broker does not know it."""
+    try:
+        return len(await producer.partitions_for(topic))
+    except KafkaError as error:
+        raise _stopped(topic, 0, error) from error
+
+
+def wall_clock_ms() -> int:
+    """Milliseconds since 1970, UTC: the timestamp of records, by which Kafka's retention goes."""
+    return time.time_ns() // 1_000_000
+
+
+def _stopped(topic: str, partition: int, error: KafkaError) -> SinkStopped:
+    return SinkStopped(
+        f"Kafka did not take records for {topic}[{partition}] ({type(error).__name__}: {error}). Check that the topic"
+        " exists, has a leader and accepts records of this size from this user. Nothing is lost: the worker resumes"
+        " when it is started again."
+    )

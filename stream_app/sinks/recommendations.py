@@ -1,0 +1,36 @@
+"""Recommendation events into their topic, keyed by user, where Kafka's default partitioner would put them."""
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+
+from model_store.state.hashing import partition_of
+from stream_app.contracts.recommendations import Recommendation, encode
+from stream_app.sinks.kafka_batches import NO_HEADERS, GetProducer, KafkaRecord, partitions_of, publish, wall_clock_ms
+
+
+class KafkaRecommendations:
+    """Publishes recommendations.
+
+    Args:
+        producer: gives the started producer; asked at each call, since Faust makes it late.
+        topic: name; it may have any number of partitions.
+        clock: wall-clock ms, the records' timestamp.
+    """
+
+    def __init__(self, producer: GetProducer, topic: str, clock: Callable[[], int] = wall_clock_ms) -> None:
+        self._producer, self._topic, self._clock = producer, topic, clock
+
+    async def publish(self, recommendations: Sequence[Recommendation]) -> None:
+        """Returns when Kafka has acknowledged all of them; raises SinkStopped if it does not.
+
+        Repeating it repeats the event ids.
+        """
+        if not recommendations:
+            return
+        producer = self._producer()
+        partitions = await partitions_of(producer, self._topic)
+        records: dict[int, list[KafkaRecord]] = defaultdict(list)
+        for one in recommendations:
+            key = one.user_id.encode()
+            records[partition_of(key, partitions)].append((key, encode(one), NO_HEADERS))
+        await publish(producer, self._topic, records, self._clock())
