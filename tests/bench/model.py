@@ -1,0 +1,66 @@
+"""A model for synthetic catalogues: the real network and formats, with weights as they are before training.
+
+What the weights are does not change what a benchmark of speed measures; shapes, catalogue and topics do.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from model_store.catalog.index import ItemIndex
+from model_store.encoder.network import ReadoutNetwork
+from model_store.encoder.runtime import use_threads
+from model_store.model import InterestModel, ModelParts, export, load_model
+from model_store.registry import ModelRegistry
+from model_store.state.hashing import hash_ids
+from model_store.state.layout import DIM, FACET_DIM
+from model_store.state.memory import Decays
+from model_store.state.writes import WriteTable
+
+TOPICS = tuple(f"topic {number}" for number in range(19))  # as many as MovieLens has genres
+VERSION = "bench"
+
+
+def catalogue_model(store: Path, items: int, seed: int = 1) -> str:
+    """Publishes and promotes a model of the items `i0` .. `i{items - 1}`; returns the store's URL."""
+    use_threads(1)
+    folder = store.with_name(f"{store.name}-export")
+    export(_parts(items, seed), folder, VERSION)
+    registry = ModelRegistry(str(store))
+    registry.publish(folder, VERSION)
+    registry.promote(VERSION)
+    return str(store)
+
+
+def current_model(url: str, folder: Path) -> InterestModel:
+    """The promoted model of a store, loaded; `folder` takes its files."""
+    registry = ModelRegistry(url)
+    version = registry.current()
+    if version is None:
+        raise SystemExit(f"{url} has no promoted model")
+    use_threads(1)
+    return load_model(registry.fetch(version, folder / version))
+
+
+def _parts(items: int, seed: int) -> ModelParts:
+    rng = np.random.default_rng(seed)
+    names = tuple(f"i{number}" for number in range(items))
+    hashes = hash_ids(names).hash
+    written, read = (rng.normal(0, 0.1, (items, DIM)).astype(np.float32) for _ in range(2))
+    content = np.abs(rng.normal(0, FACET_DIM**-0.5, (items, FACET_DIM))).astype(np.float32)
+    return ModelParts(
+        generation=1,
+        topics=TOPICS,
+        decays=Decays(),
+        writes=WriteTable(hashes, written, content),
+        network=ReadoutNetwork(len(TOPICS), seed),
+        index=ItemIndex(
+            item_ids=names,
+            titles=names,
+            hashes=hashes,
+            vectors=read,
+            bias=np.zeros(items, np.float32),
+            topic=rng.integers(0, len(TOPICS), items).astype(np.int16),
+        ),
+        made={"data": "synthetic catalogue of the benchmarks", "trained": False},
+    )

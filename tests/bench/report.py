@@ -1,0 +1,49 @@
+"""How a benchmark tells what it measured: a table for people, JSON for scripts."""
+
+import json
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from rich.console import Console
+from rich.table import Table
+
+console = Console()
+
+
+def machine() -> dict[str, object]:
+    """On what the figures were taken."""
+    return {"cores": len(os.sched_getaffinity(0)), "machine": platform.machine(), "python": platform.python_version()}
+
+
+def percentiles_ms(seconds: npt.NDArray[np.float64]) -> dict[str, float]:
+    """p50, p95, p99 and the maximum of a sample of seconds, in milliseconds."""
+    p50, p95, p99 = np.percentile(seconds, [50, 95, 99]) * 1e3
+    return {"p50_ms": float(p50), "p95_ms": float(p95), "p99_ms": float(p99), "max_ms": float(seconds.max() * 1e3)}
+
+
+def show(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """One line for each row; the columns are those of the first."""
+    table = Table(title=title, title_justify="left")
+    for name in rows[0]:
+        table.add_column(name.replace("_", " "), justify="left" if isinstance(rows[0][name], str) else "right")
+    for row in rows:
+        table.add_row(*map(_cell, row.values()))
+    console.print(table)
+
+
+def save(path: Path | None, figures: Mapping[str, Any]) -> None:
+    """Write the figures, with what they were taken on, where a path was given."""
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({**figures, "on": machine()}, indent=1) + "\n")
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

@@ -1,0 +1,47 @@
+"""A worker's surroundings for one measurement: topics and a group of its own, all else as it comes."""
+
+from dataclasses import dataclass
+
+from pydantic import SecretStr
+
+from stream_app import topics
+from stream_app.local.server import free_port
+from stream_app.settings import Kafka, Log, Metrics, ModelStore, Redis, Settings, load
+from tests.bench.ground import Broker, Ground
+from tests.bench.load import topics_named
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSetup:
+    """`name` is the group and the topics' prefix, `model_url` a store with a promoted version."""
+
+    name: str
+    model_url: str
+    partitions: int
+    users: int
+    items: int
+    zipf: float
+
+
+def worker_settings(on: Ground, setup: WorkerSetup) -> Settings:
+    """Makes the topics, and returns the settings of a worker on them."""
+    settings = load(
+        kafka=Kafka(
+            bootstrap=on.bootstrap,
+            group=setup.name,
+            partitions=setup.partitions,
+            topics=topics_named(setup.name),
+        ),
+        redis=Redis(url=SecretStr(on.redis_url)),
+        models=ModelStore(url=setup.model_url),
+        metrics=Metrics(port=free_port()),
+        log=Log(level="warning"),
+        data_dir=on.folder / setup.name,
+    )
+    topics.create(settings)
+    return settings
+
+
+def drop_topics(on: Ground, settings: Settings) -> None:
+    """So that the next measurement does not share the disk's attention."""
+    Broker(on.bootstrap).delete([topic.name for topic in topics.wanted(settings)])

@@ -1,0 +1,108 @@
+"""One real worker process, started as users start it, and watched from outside: metrics, CPU, log."""
+
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.request import urlopen
+
+import psutil
+from prometheus_client.parser import text_string_to_metric_families
+from pydantic import BaseModel, SecretStr
+
+from stream_app.local import LeashedProcess
+from stream_app.settings import Settings
+
+PREFIX = "INTEREST_"
+STOP_S = 30.0
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The variables from which a worker reads just these settings."""
+    return {PREFIX + name.upper(): text for name, text in _flat(settings, "")}
+
+
+def _flat(part: BaseModel, path: str) -> Iterator[tuple[str, str]]:
+    for name, value in part:
+        if isinstance(value, BaseModel):
+            yield from _flat(value, f"{path}{name}__")
+        elif value is not None:
+            yield path + name, value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+
+
+class Scrape:
+    """What `/metrics` said at one moment."""
+
+    def __init__(self, text: str) -> None:
+        self._samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+
+    def total(self, name: str, **labels: str) -> float:
+        """Sum over the samples of that name which carry these labels; 0 if there are none."""
+        return sum(
+            sample.value
+            for sample in self._samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        )  # fmt: skip
+
+    def by(self, name: str, label: str) -> dict[str, float]:
+        """The same, for each value of one label."""
+        out: dict[str, float] = {}
+        for sample in self._samples:
+            if sample.name == name and label in sample.labels:
+                out[sample.labels[label]] = out.get(sample.labels[label], 0.0) + sample.value
+        return out
+
+
+class Worker:
+    """`interest worker` with these settings, as a context manager."""
+
+    def __init__(self, settings: Settings, log: Path) -> None:
+        self._env = {**_without_settings(os.environ), **environment(settings)}
+        self._url = f"http://{settings.metrics.host}:{settings.metrics.port}/metrics"
+        self._log = log
+
+    def __enter__(self) -> Self:
+        self._process = LeashedProcess([sys.executable, "-m", "stream_app.cli", "worker"], self._log, self._env)
+        self._seen = psutil.Process(self._process.pid)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self._process.stop(STOP_S)
+
+    def scrape(self) -> Scrape | None:
+        """None while it does not answer yet. Raises RuntimeError with the end of its log once it has ended."""
+        self.check()
+        try:
+            with urlopen(self._url, timeout=5) as answer:
+                return Scrape(answer.read().decode())
+        except OSError:
+            return None
+
+    def check(self) -> None:
+        """Raises RuntimeError with the end of its log if it has ended."""
+        code = self._process.exit_code()
+        if code is not None:
+            raise RuntimeError(f"the worker ended with status {code}:\n{self._process.log_tail(30)}")
+
+    def cpu_seconds(self) -> float:
+        """User and system time of the process and all its threads so far."""
+        times = self._seen.cpu_times()
+        return float(times.user + times.system)
+
+    def wait(self, what: str, condition: Any, timeout_s: float, poll_s: float = 0.05) -> Scrape:
+        """The first scrape for which `condition(scrape)` holds. Raises TimeoutError that says what did not happen."""
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            scrape = self.scrape()
+            if scrape is not None and condition(scrape):
+                return scrape
+            time.sleep(poll_s)
+        raise TimeoutError(f"{what}: not within {timeout_s:.0f} s. The end of the log:\n{self._process.log_tail(30)}")
+
+
+def _without_settings(env: Mapping[str, str]) -> dict[str, str]:
+    """A caller's own settings must not reach the worker that is measured."""
+    return {name: value for name, value in env.items() if not name.startswith(PREFIX)}
