@@ -1,0 +1,227 @@
+"""What a service imports to read interests. Needs redis-py, numpy and msgspec; neither Faust nor TensorFlow.
+
+    reader = InterestReader("redis://localhost:6379/0")
+    interest = reader.get("user-42")
+    if interest:
+        print(interest.topics, interest.vector @ other_vector)
+
+`AsyncInterestReader` has the same methods as coroutines. Both keep a connection pool: make one and share it.
+"""
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from redis import Redis, RedisCluster
+from redis.asyncio import Redis as AsyncRedis
+from redis.asyncio import RedisCluster as AsyncRedisCluster
+
+from stream_app.contracts import recommendations
+from stream_app.contracts.recommendations import Recommendation
+from stream_app.contracts.redis_layout import (
+    LAYOUT_VERSION,
+    MODEL_KEY,
+    Field,
+    ModelCard,
+    ModelField,
+    interest_key,
+    recommendation_key,
+)
+
+Vector = npt.NDArray[np.float32]
+
+_FIELDS = tuple(Field)
+
+
+class LayoutError(RuntimeError):
+    """Redis holds a layout that this reader does not know: update the reader."""
+
+
+class Window(msgspec.Struct, frozen=True):
+    """Counters of a rolling window of event time. `rating_mean` is 0..1 of the scale, None without ratings."""
+
+    clicks: int
+    dwell_ms: int
+    ratings: int
+    rating_mean: float | None
+    follows: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Interest:
+    """What a user is interested in, as of the last event.
+
+    Attributes:
+        user_id: whose.
+        vector: float32 [dimension], the fused interest; `model().dimension` says how long.
+        behaviour, social, content: float32 [dimension], its three facets.
+        topics: name -> weight, the largest first; the weights sum to 1.
+        windows: "1h", "24h", "7d", "30d" -> counters, as they stood at `updated_at_ms`.
+        version: of the state; grows with each applied event, within a generation.
+        generation: of the state; vectors of two generations are not comparable.
+        events: events applied since the last erasure.
+        event_ts_ms: latest event time, UTC.
+        updated_at_ms: when this was written, wall clock, UTC.
+        model: version of the model that made the vectors.
+    """
+
+    user_id: str
+    vector: Vector
+    behaviour: Vector
+    social: Vector
+    content: Vector
+    topics: dict[str, float]
+    windows: dict[str, Window]
+    version: int
+    generation: int
+    events: int
+    event_ts_ms: int
+    updated_at_ms: int
+    model: str
+
+    def age_s(self, now_ms: int | None = None) -> float:
+        """Seconds since the latest event, by the reader's clock unless `now_ms` is given."""
+        return ((time.time_ns() // 1_000_000 if now_ms is None else now_ms) - self.event_ts_ms) / 1000
+
+
+class InterestReader:
+    """Reads from Redis; may be shared by threads.
+
+    Args:
+        url: redis://, rediss:// or unix://, with the database number as the path.
+        cluster: whether it is a Redis Cluster.
+        options: passed on to redis-py, for example `socket_timeout` (seconds; 5 unless given).
+
+    Every method may raise redis.exceptions.RedisError.
+    """
+
+    def __init__(self, url: str, *, cluster: bool = False, **options: Any) -> None:
+        options.setdefault("socket_timeout", 5.0)
+        self._redis: Any = (RedisCluster if cluster else Redis).from_url(url, **options)
+
+    def get(self, user_id: str) -> Interest | None:
+        """The user's interests, None for one without events, or erased, or without events for longer than the TTL."""
+        return _interest(user_id, self._redis.hmget(interest_key(user_id.encode()), _FIELDS))
+
+    def get_many(self, user_ids: Iterable[str]) -> dict[str, Interest]:
+        """Those of the users that have interests, in one round trip."""
+        users = list(dict.fromkeys(user_ids))
+        pipeline = self._redis.pipeline(transaction=False)
+        for user in users:
+            pipeline.hmget(interest_key(user.encode()), _FIELDS)
+        return _interests(users, pipeline.execute())
+
+    def recommendations(self, user_id: str) -> Recommendation | None:
+        """The latest recommendations, None if there are none."""
+        return _recommendation(self._redis.get(recommendation_key(user_id.encode())))
+
+    def model(self) -> ModelCard | None:
+        """The model in use, None before a worker has announced one. Raises LayoutError for an unknown layout."""
+        return _model(self._redis.hgetall(MODEL_KEY))
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._redis.close()
+
+    def __enter__(self) -> "InterestReader":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+class AsyncInterestReader:
+    """`InterestReader` as coroutines; used from one event loop."""
+
+    def __init__(self, url: str, *, cluster: bool = False, **options: Any) -> None:
+        options.setdefault("socket_timeout", 5.0)
+        self._redis: Any = (AsyncRedisCluster if cluster else AsyncRedis).from_url(url, **options)
+
+    async def get(self, user_id: str) -> Interest | None:
+        """See `InterestReader.get`."""
+        return _interest(user_id, await self._redis.hmget(interest_key(user_id.encode()), _FIELDS))
+
+    async def get_many(self, user_ids: Iterable[str]) -> dict[str, Interest]:
+        """See `InterestReader.get_many`."""
+        users = list(dict.fromkeys(user_ids))
+        pipeline = self._redis.pipeline(transaction=False)
+        for user in users:
+            pipeline.hmget(interest_key(user.encode()), _FIELDS)
+        return _interests(users, await pipeline.execute())
+
+    async def recommendations(self, user_id: str) -> Recommendation | None:
+        """See `InterestReader.recommendations`."""
+        return _recommendation(await self._redis.get(recommendation_key(user_id.encode())))
+
+    async def model(self) -> ModelCard | None:
+        """See `InterestReader.model`."""
+        return _model(await self._redis.hgetall(MODEL_KEY))
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._redis.aclose()
+
+    async def __aenter__(self) -> "AsyncInterestReader":
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.aclose()
+
+
+_windows = msgspec.json.Decoder(dict[str, Window])
+_topics = msgspec.json.Decoder(dict[str, float])
+_names = msgspec.json.Decoder(tuple[str, ...])
+
+
+def _interests(users: list[str], rows: list[list[bytes | None]]) -> dict[str, Interest]:
+    found = ((user, _interest(user, row)) for user, row in zip(users, rows, strict=True))
+    return {user: interest for user, interest in found if interest is not None}
+
+
+def _interest(user_id: str, row: list[bytes | None]) -> Interest | None:
+    if row[0] is None:
+        return None
+    raw = cast(Mapping[Field, bytes], dict(zip(_FIELDS, row, strict=True)))
+    return Interest(
+        user_id=user_id,
+        vector=_vector(raw[Field.VECTOR]),
+        behaviour=_vector(raw[Field.BEHAVIOUR]),
+        social=_vector(raw[Field.SOCIAL]),
+        content=_vector(raw[Field.CONTENT]),
+        topics=_topics.decode(raw[Field.TOPICS]),
+        windows=_windows.decode(raw[Field.WINDOWS]),
+        version=int(raw[Field.VERSION]),
+        generation=int(raw[Field.GENERATION]),
+        events=int(raw[Field.EVENTS]),
+        event_ts_ms=int(raw[Field.EVENT_TS]),
+        updated_at_ms=int(raw[Field.UPDATED_AT]),
+        model=raw[Field.MODEL].decode(),
+    )
+
+
+def _vector(raw: bytes) -> Vector:
+    return np.frombuffer(raw, "<f4")
+
+
+def _recommendation(raw: bytes | None) -> Recommendation | None:
+    return None if raw is None else recommendations.decode(raw)
+
+
+def _model(raw: Mapping[bytes, bytes]) -> ModelCard | None:
+    if not raw:
+        return None
+    fields = {name.decode(): value for name, value in raw.items()}
+    layout = int(fields[ModelField.LAYOUT])
+    if layout > LAYOUT_VERSION:
+        raise LayoutError(f"Redis holds layout {layout}, this reader knows {LAYOUT_VERSION}: update interest-updater")
+    return ModelCard(
+        version=fields[ModelField.VERSION].decode(),
+        topics=_names.decode(fields[ModelField.TOPICS]),
+        dimension=int(fields[ModelField.DIMENSION]),
+        generation=int(fields[ModelField.GENERATION]),
+        layout=layout,
+    )
