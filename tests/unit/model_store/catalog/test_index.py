@@ -1,0 +1,188 @@
+"""The item index against a naive search, user by user."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from model_store.catalog.index import ItemIndex, Picks, main_topic
+from model_store.encoder.columns import FACETS
+from model_store.state.arena import Arena
+from model_store.state.hashing import hash_id, hash_ids
+from model_store.state.layout import DIM, FACET_DIM, REC_ITEMS
+from model_store.state.memory import Decays
+from model_store.state.writes import WriteTable
+from model_store.training.interactions import Interactions
+from model_store.training.states import states_of
+
+TOPICS = 5
+
+
+@dataclass(frozen=True)
+class World:
+    """A few users with histories, and an index that knows most of the items."""
+
+    index: ItemIndex
+    records: npt.NDArray[np.void]
+    outputs: npt.NDArray[np.float32]
+    history: list[list[int]]
+
+
+def make_world(users: int, items: int, clicks: int, seed: int = 0) -> World:
+    rng = np.random.default_rng(seed)
+    ids = tuple(f"item-{number}" for number in range(items + 3))  # the last three are not in the index
+    index = ItemIndex.of(
+        ids[:items], tuple(name.title() for name in ids[:items]), _normal(rng, items, DIM), _normal(rng, items),
+        (rng.random((items, TOPICS)) < 0.4).astype(np.float32),
+    )  # fmt: skip
+    user = np.repeat(np.arange(users), clicks).astype(np.int32)
+    item = rng.integers(0, len(ids), users * clicks).astype(np.int32)
+    data = Interactions(
+        "made", "none", tuple(f"u{number}" for number in range(users)), ids, user, item,
+        1_700_000_000_000 + np.arange(users * clicks) * 60_000, np.full(len(user), np.nan, np.float32), 1.0,
+        "synthetic", ids, (), np.zeros((len(ids), 0), np.float32),
+    )  # fmt: skip
+    nothing = np.zeros((len(ids), FACET_DIM), np.float32)
+    writes = WriteTable(hash_ids(list(ids)).hash, _normal(rng, len(ids), DIM), nothing)
+    arena: Arena = states_of(data, writes, Decays())
+    history = [item[user == number].tolist() for number in range(users)]
+    return World(index, arena.records, _normal(rng, users, 4 * DIM + TOPICS), history)
+
+
+def _normal(rng: np.random.Generator, *shape: int) -> npt.NDArray[np.float32]:
+    return rng.normal(size=shape).astype(np.float32)
+
+
+def recommend(world: World, k: int, skip: bool = False) -> Picks:
+    users = len(world.outputs)
+    return world.index.recommend(world.records, np.arange(users), world.outputs, k, np.full(users, skip))
+
+
+@pytest.mark.parametrize(("users", "items", "clicks", "k"), [(40, 200, 30, 10), (5, 12, 4, 10), (300, 1000, 60, 3)])
+def test_picks_are_the_best_unseen_items(users: int, items: int, clicks: int, k: int) -> None:
+    world = make_world(users, items, clicks)
+    picks = recommend(world, k)
+    scores = world.outputs[:, :DIM].astype(np.float64) @ world.index.vectors.T.astype(np.float64) + world.index.bias
+    for user in range(users):
+        seen = world.index.seen(world.records, np.array([user]))[0]
+        best = [item for item in np.argsort(-scores[user]).tolist() if not seen[item]][:k]
+        assert picks.item[user].tolist() == best + [-1] * (k - len(best))
+        np.testing.assert_allclose(picks.score[user, : len(best)], scores[user, best], rtol=1e-4, atol=1e-4)
+        assert (picks.score[user, len(best) :] == -np.inf).all()
+
+
+def test_nothing_seen_is_ever_picked() -> None:
+    world = make_world(users=60, items=150, clicks=90)
+    picks = recommend(world, k=20)
+    for user, history in enumerate(world.history):
+        assert not set(picks.item[user].tolist()) & set(history)
+
+
+def test_where_everything_was_seen_there_is_nothing() -> None:
+    world = make_world(users=3, items=4, clicks=100)
+    picks = recommend(world, k=5)
+    assert (picks.item == -1).all()
+    assert (picks.topic == -1).all()
+    assert (picks.because == -1).all()
+
+
+def test_what_was_recommended_last_is_left_out_on_request() -> None:
+    world = make_world(users=20, items=300, clicks=10)
+    first = recommend(world, REC_ITEMS)
+    world.records["rec_item"][:20] = (world.index.hashes[first.item] & np.uint64(0xFFFFFFFF)).astype(np.uint32)
+    again, other = recommend(world, REC_ITEMS), recommend(world, REC_ITEMS, skip=True)
+    np.testing.assert_array_equal(again.item, first.item)
+    for user in range(20):
+        assert not set(other.item[user].tolist()) & set(first.item[user].tolist())
+    longer = recommend(world, 2 * REC_ITEMS)
+    np.testing.assert_array_equal(other.item, longer.item[:, REC_ITEMS:])
+
+
+def test_the_facet_is_the_one_that_speaks_loudest_for_the_item() -> None:
+    world = make_world(users=30, items=100, clicks=5)
+    picks = recommend(world, 8)
+    facets = world.outputs[:, DIM : 4 * DIM].reshape(30, len(FACETS), DIM)
+    for user, slot in np.ndindex(30, 8):
+        dots = facets[user].astype(np.float64) @ world.index.vectors[picks.item[user, slot]]
+        assert picks.facet[user, slot] == dots.argmax()
+
+
+def test_a_facet_that_was_not_trained_is_no_reason() -> None:
+    world = make_world(users=30, items=100, clicks=5)
+    index = world.index
+    limited = ItemIndex(
+        index.item_ids, index.titles, index.hashes, index.vectors, index.bias, index.topic, ("content", "behaviour")
+    )
+    picks = limited.recommend(world.records, np.arange(30), world.outputs, 8, np.zeros(30, np.bool_))
+    assert set(np.unique(picks.facet)) == {FACETS.index("behaviour"), FACETS.index("content")}
+
+
+def test_because_names_the_most_alike_of_the_last_clicks() -> None:
+    world = make_world(users=20, items=400, clicks=50)
+    picks = recommend(world, 6)
+    length = np.linalg.norm(world.index.vectors.astype(np.float64), axis=1, keepdims=True)
+    direction = world.index.vectors / length
+    for user, slot in np.ndindex(20, 6):
+        clicked = sorted({item for item in world.history[user][-50:] if item < 400})
+        alike = direction[clicked] @ direction[picks.item[user, slot]]
+        assert picks.because[user, slot] == clicked[int(alike.argmax())]
+
+
+def test_a_user_without_known_clicks_has_no_because() -> None:
+    world = make_world(users=2, items=50, clicks=3)
+    world.records["ring"][0] = 0
+    assert (recommend(world, 4).because[0] == -1).all()
+
+
+def test_topics_of_picks_are_those_of_the_items() -> None:
+    world = make_world(users=10, items=60, clicks=5)
+    picks = recommend(world, 5)
+    np.testing.assert_array_equal(picks.topic, world.index.topic[picks.item])
+
+
+def test_more_users_than_a_chunk_holds_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = make_world(users=50, items=90, clicks=5)
+    whole = recommend(world, 7)
+    monkeypatch.setattr("model_store.catalog.index._CHUNK_SCORES", 90 * 8)
+    parts = recommend(world, 7)
+    for name in ("item", "facet", "topic", "because"):
+        np.testing.assert_array_equal(getattr(whole, name), getattr(parts, name))
+
+
+def test_rows_choose_users() -> None:
+    world = make_world(users=9, items=90, clicks=5)
+    rows = np.array([7, 2, 7], np.int64)
+    picks = world.index.recommend(world.records, rows, world.outputs[rows], 5, np.zeros(3, np.bool_))
+    np.testing.assert_array_equal(picks.item, recommend(world, 5).item[rows])
+
+
+def test_no_users_and_no_items() -> None:
+    world = make_world(users=2, items=5, clicks=1)
+    none = np.zeros(0, np.int64)
+    assert world.index.recommend(world.records, none, world.outputs[:0], 3, none.astype(np.bool_)).item.shape == (0, 3)
+    empty = ItemIndex.of((), (), np.zeros((0, DIM), np.float32), np.zeros(0, np.float32), np.zeros((0, 2), np.float32))
+    picks = empty.recommend(world.records, np.arange(2), world.outputs, 3, np.zeros(2, np.bool_))
+    assert (picks.item == -1).all()
+
+
+def test_an_index_comes_back_as_it_was_saved(tmp_path: Path) -> None:
+    index = make_world(users=1, items=40, clicks=1).index
+    index.save(tmp_path)
+    loaded = ItemIndex.load(tmp_path)
+    assert (loaded.item_ids, loaded.titles, loaded.reasons) == (index.item_ids, index.titles, index.reasons)
+    for name in ("hashes", "vectors", "bias", "topic"):
+        np.testing.assert_array_equal(getattr(loaded, name), getattr(index, name))
+    assert loaded.hashes[3] == hash_id("item-3")
+
+
+def test_columns_that_disagree_are_refused() -> None:
+    with pytest.raises(ValueError, match="disagree"):
+        ItemIndex.of(("a",), (), np.zeros((1, DIM), np.float32), np.zeros(1, np.float32), np.zeros((1, 0), np.float32))
+
+
+def test_the_main_topic_is_the_rarest() -> None:
+    topics = np.array([[1, 1, 0], [1, 0, 0], [1, 0, 1], [0, 0, 0], [1, 1, 1]], np.float32)
+    assert main_topic(topics).tolist() == [1, 0, 2, -1, 1]
+    assert main_topic(np.zeros((2, 0), np.float32)).tolist() == [-1, -1]

@@ -1,0 +1,164 @@
+"""The readout: what depends on what, and that every way of calling it gives the same."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model_store.encoder import columns
+from model_store.encoder.columns import BANK, CONTENT, FEATURES, SOCIAL, WEIGHTS, Outputs
+from model_store.encoder.network import ReadoutNetwork
+from model_store.encoder.readout import SMALL_LIMIT, Readout, export_readout
+from model_store.encoder.runtime import tf, use_threads
+from model_store.state.layout import DIM, LANES
+
+TOPICS = 18
+
+
+@dataclass(frozen=True)
+class Exported:
+    network: ReadoutNetwork
+    readout: Readout
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    use_threads(1)
+    folder: Path = tmp_path_factory.mktemp("readout")
+    network = ReadoutNetwork(TOPICS, seed=3)
+    export_readout(network, folder)
+    return Exported(network, Readout(folder))
+
+
+def _features(count: int, seed: int = 0) -> columns.Float32:
+    return np.random.default_rng(seed).normal(0, 0.3, (count, FEATURES)).astype(np.float32)
+
+
+def test_columns_cover_a_feature_row_once() -> None:
+    names = [BANK, CONTENT, SOCIAL, WEIGHTS]
+    covered = [index for part in names for index in range(FEATURES)[part]]
+    assert covered == list(range(FEATURES - 1))  # the last is social's weight, which nothing reads
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 16, 17, 63, 64])
+def test_small_large_and_the_network_agree(exported: Exported, count: int) -> None:
+    features = _features(count, seed=count)
+    small, large = exported.readout.small(features), exported.readout.large(features)
+    np.testing.assert_allclose(small, large, atol=2e-5)
+    np.testing.assert_allclose(large, exported.network.outputs(tf.constant(features)).numpy(), atol=2e-5)
+
+
+def test_a_row_does_not_depend_on_its_neighbours(exported: Exported) -> None:
+    features = _features(700)
+    together = exported.readout.large(features)
+    for row in (0, 333, 699):
+        np.testing.assert_allclose(exported.readout.small(features[row : row + 1])[0], together[row], atol=2e-5)
+
+
+def test_an_earlier_batch_leaves_nothing_behind(exported: Exported) -> None:
+    features = _features(20)
+    alone = exported.readout.small(features[:3])
+    exported.readout.small(features[3:7])
+    np.testing.assert_array_equal(exported.readout.small(features[:3]), alone)
+    held = exported.readout.small(features[:3])
+    exported.readout.small(features[3:6])
+    np.testing.assert_array_equal(held, alone)
+
+
+def test_no_batch_size_makes_tensorflow_trace_again(exported: Exported) -> None:
+    loaded, made = exported.readout.traces(), exported.network.traces
+    for count in (*range(1, 70), 100, 511, 512, 513, 2047, 4096, 5000):
+        exported.readout.any(_features(count))
+        exported.readout.large(_features(count))
+    assert exported.readout.traces() == loaded
+    assert exported.network.traces == made
+
+
+def test_batches_of_none_and_too_many(exported: Exported) -> None:
+    assert exported.readout.small(_features(0)).shape == (0, exported.readout.width)
+    assert exported.readout.large(_features(0)).shape == (0, exported.readout.width)
+    with pytest.raises(ValueError, match="use large"):
+        exported.readout.small(_features(SMALL_LIMIT + 1))
+
+
+def test_outputs_are_laid_out_as_promised(exported: Exported) -> None:
+    rows = exported.readout.small(_features(5))
+    parts = Outputs.of(rows)
+    assert rows.shape == (5, 4 * DIM + TOPICS)
+    rebuilt = np.concatenate([parts.vector, parts.behaviour, parts.social, parts.content, parts.topics], axis=1)
+    np.testing.assert_array_equal(rebuilt, rows)
+    np.testing.assert_allclose(parts.topics.sum(axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose((parts.vector**2).mean(axis=1), 1, atol=1e-3)  # gains are 1 before training
+
+
+def _changed_by(exported: Exported, part: slice) -> set[str]:
+    before = _features(4)
+    after = before.copy()
+    after[:, part] += 1
+    old, new = (Outputs.of(exported.readout.small(rows)) for rows in (before, after))
+    names = ("vector", "behaviour", "social", "content", "topics")
+    return {name for name in names if not np.allclose(getattr(old, name), getattr(new, name), atol=1e-6)}
+
+
+def test_each_facet_reads_its_own_part_of_the_memory(exported: Exported) -> None:
+    assert _changed_by(exported, SOCIAL) == {"social"}
+    assert _changed_by(exported, BANK) == {"vector", "behaviour", "topics"}
+    assert _changed_by(exported, CONTENT) == {"vector", "content", "topics"}
+    assert _changed_by(exported, WEIGHTS) == {"vector", "topics"}
+    assert _changed_by(exported, slice(FEATURES - 1, FEATURES)) == set()
+
+
+def test_social_keeps_lengths_and_angles(exported: Exported) -> None:
+    features = _features(6)
+    social = Outputs.of(exported.readout.small(features)).social
+    np.testing.assert_allclose(social @ social.T, features[:, SOCIAL] @ features[:, SOCIAL].T, atol=1e-4)
+
+
+def test_social_is_the_same_for_every_model() -> None:
+    features = tf.constant(_features(3))
+    one, other = ReadoutNetwork(2, seed=1), ReadoutNetwork(TOPICS, seed=2)
+    np.testing.assert_array_equal(one.social(features).numpy(), other.social(features).numpy())
+
+
+def test_the_size_of_a_memory_says_nothing_but_its_weight_does(exported: Exported) -> None:
+    features = _features(4)
+    doubled = features.copy()
+    doubled[:, BANK] *= 2
+    np.testing.assert_allclose(exported.readout.small(doubled), exported.readout.small(features), atol=1e-3)
+
+
+def test_a_user_without_memory_gets_finite_numbers(exported: Exported) -> None:
+    rows = exported.readout.small(np.zeros((1, FEATURES), np.float32))
+    assert np.isfinite(rows).all()
+    assert not Outputs.of(rows).social.any()
+
+
+def test_a_model_without_topics_is_possible(tmp_path: Path) -> None:
+    use_threads(1)
+    export_readout(ReadoutNetwork(0, seed=0), tmp_path)
+    readout = Readout(tmp_path)
+    assert readout.width == 4 * DIM
+    assert readout.small(_features(3)).shape == readout.large(_features(3)).shape == (3, 4 * DIM)
+
+
+def test_the_vector_is_what_the_description_says(exported: Exported) -> None:
+    """The fused path again, in numpy."""
+    network = exported.network
+    features = _features(8)
+
+    def norm(values: columns.Float32) -> columns.Float32:
+        return values / np.sqrt((values**2).mean(axis=-1, keepdims=True) + 1e-6)
+
+    def gated(values: columns.Float32) -> columns.Float32:
+        gate, value = np.split(values, 2, axis=1)
+        return gate / (1 + np.exp(-gate)) * value
+
+    lanes = norm(features[:, BANK].reshape(8, LANES, DIM)).reshape(8, -1)
+    fused = np.concatenate([lanes, norm(features[:, CONTENT]), features[:, WEIGHTS] / 2], axis=1)
+    stream = gated(fused @ network._gate_in.numpy() + network._bias_in.numpy()) @ network._gate_out.numpy()
+    stream += network._bias_out.numpy()
+    for gain, wide, narrow in network._blocks:
+        stream = stream + gated((norm(stream) * gain.numpy()) @ wide.numpy()) @ narrow.numpy()
+    expected = norm(stream) * network._final_gain.numpy()
+    np.testing.assert_allclose(Outputs.of(exported.readout.small(features)).vector, expected, atol=5e-5)

@@ -1,0 +1,168 @@
+"""The model store: complete or invisible, checksums, the pointer and its history."""
+
+import uuid
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from model_store import manifest
+from model_store.manifest import MANIFEST, ModelError
+from model_store.registry import ModelRegistry
+
+
+@pytest.fixture(params=["folder", "memory"])
+def registry(request: pytest.FixtureRequest, tmp_path: Path) -> ModelRegistry:
+    """An empty store on a disk and on an object-store-like filesystem."""
+    return ModelRegistry(str(tmp_path / "store") if request.param == "folder" else f"memory://{uuid.uuid4().hex}/store")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Files of a version, one of them in a subfolder."""
+    result = tmp_path / "made"
+    (result / "graph").mkdir(parents=True)
+    (result / "graph" / "weights.bin").write_bytes(bytes(range(256)) * 100)
+    (result / "card.json").write_text("{}")
+    return result
+
+
+def _path(registry: ModelRegistry, name: str) -> tuple[fsspec.AbstractFileSystem, str]:
+    fs, root = fsspec.core.url_to_fs(registry.url)
+    return fs, f"{root}/{name}"
+
+
+def test_an_empty_store_has_nothing(registry: ModelRegistry) -> None:
+    assert registry.list() == ()
+    assert registry.current() is None
+    assert registry.history() == ()
+
+
+def test_what_is_fetched_is_what_was_published(registry: ModelRegistry, folder: Path, tmp_path: Path) -> None:
+    registry.publish(folder, "v1")
+    fetched = registry.fetch("v1", tmp_path / "cache" / "v1")
+    assert (fetched / "graph" / "weights.bin").read_bytes() == (folder / "graph" / "weights.bin").read_bytes()
+    assert manifest.verify(fetched).version == "v1"
+
+
+def test_a_version_is_listed_once_complete_and_served_once_promoted(registry: ModelRegistry, folder: Path) -> None:
+    registry.publish(folder, "v1")
+    assert registry.list() == ("v1",)
+    assert registry.current() is None
+    registry.promote("v1")
+    assert registry.current() == "v1"
+
+
+def test_a_version_without_its_manifest_is_invisible(registry: ModelRegistry, folder: Path, tmp_path: Path) -> None:
+    registry.publish(folder, "v1")
+    fs, path = _path(registry, f"v1/{MANIFEST}")
+    fs.rm_file(path)
+    assert registry.list() == ()
+    with pytest.raises(ModelError, match="not in"):
+        registry.promote("v1")
+    with pytest.raises(ModelError, match="not in"):
+        registry.fetch("v1", tmp_path / "v1")
+
+
+def test_a_publish_that_broke_off_can_be_repeated(registry: ModelRegistry, folder: Path, tmp_path: Path) -> None:
+    fs, path = _path(registry, "v1/card.json")
+    fs.makedirs(path.rpartition("/")[0])
+    fs.pipe_file(path, b"half")
+    registry.publish(folder, "v1")
+    assert (registry.fetch("v1", tmp_path / "v1") / "card.json").read_text() == "{}"
+
+
+def test_rolling_back_goes_through_the_history(registry: ModelRegistry, folder: Path) -> None:
+    for version in ("a", "b", "c"):
+        registry.publish(folder, version)
+        registry.promote(version)
+    registry.promote("c")
+    assert registry.history() == ("a", "b")
+    assert registry.roll_back() == registry.current() == "b"
+    assert registry.roll_back() == registry.current() == "a"
+    with pytest.raises(ModelError, match="promote one of a, b, c"):
+        registry.roll_back()
+
+
+def test_versions_never_change(registry: ModelRegistry, folder: Path) -> None:
+    registry.publish(folder, "v1")
+    with pytest.raises(ModelError, match="choose another name"):
+        registry.publish(folder, "v1")
+
+
+@pytest.mark.parametrize("damage", [b"", b"other bytes", None])
+def test_a_damaged_file_is_named_and_leaves_nothing(
+    registry: ModelRegistry, folder: Path, tmp_path: Path, damage: bytes | None
+) -> None:
+    registry.publish(folder, "v1")
+    fs, path = _path(registry, "v1/graph/weights.bin")
+    fs.rm_file(path)
+    if damage is not None:
+        fs.pipe_file(path, damage)
+    with pytest.raises(ModelError, match=r"weights\.bin.*publish the version again"):
+        registry.fetch("v1", tmp_path / "cache" / "v1")
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_a_whole_local_copy_is_kept_and_a_changed_one_refused(
+    registry: ModelRegistry, folder: Path, tmp_path: Path
+) -> None:
+    registry.publish(folder, "v1")
+    fetched = registry.fetch("v1", tmp_path / "v1")
+    fs, path = _path(registry, "v1/card.json")
+    fs.rm_file(path)
+    assert registry.fetch("v1", tmp_path / "v1") == fetched
+    (fetched / "card.json").write_text("[]")
+    with pytest.raises(ModelError, match="is not what was published"):
+        registry.fetch("v1", tmp_path / "v1")
+
+
+def test_a_folder_with_other_things_is_not_touched(registry: ModelRegistry, folder: Path, tmp_path: Path) -> None:
+    registry.publish(folder, "v1")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter.txt").write_text("dear")
+    with pytest.raises(ModelError, match="something other"):
+        registry.fetch("v1", tmp_path / "mine")
+    assert (tmp_path / "mine" / "letter.txt").read_text() == "dear"
+
+
+@pytest.mark.parametrize("name", ["", "../other", "a/b", ".hidden", "x" * 81, "a b"])
+def test_names_that_leave_the_store_are_refused(registry: ModelRegistry, folder: Path, name: str) -> None:
+    for use in (registry.promote, registry.manifest, lambda version: registry.publish(folder, version)):
+        with pytest.raises(ModelError, match="cannot name a model version"):
+            use(name)
+
+
+@pytest.mark.parametrize("name", ["../outside", "/etc/passwd", "a/../../b", "a\\b", ""])
+def test_a_manifest_that_points_outside_is_refused(registry: ModelRegistry, tmp_path: Path, name: str) -> None:
+    entry = manifest.FileEntry("0" * 64, 1)
+    fs, path = _path(registry, f"v1/{MANIFEST}")
+    fs.makedirs(path.rpartition("/")[0])
+    fs.pipe_file(path, manifest.encode(manifest.Manifest(manifest.FORMAT, "v1", {name: entry})))
+    with pytest.raises(ModelError, match="lies outside the model"):
+        registry.fetch("v1", tmp_path / "v1")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [(b"{", "damaged"), (b'{"format":9,"version":"v1","files":{}}', "format 9")]
+)
+def test_a_manifest_that_cannot_be_read_says_so(registry: ModelRegistry, content: bytes, message: str) -> None:
+    fs, path = _path(registry, f"v1/{MANIFEST}")
+    fs.makedirs(path.rpartition("/")[0])
+    fs.pipe_file(path, content)
+    with pytest.raises(ModelError, match=message):
+        registry.manifest("v1")
+
+
+def test_a_damaged_pointer_says_what_to_do(registry: ModelRegistry, folder: Path) -> None:
+    registry.publish(folder, "v1")
+    fs, path = _path(registry, "current.json")
+    fs.pipe_file(path, b"?")
+    with pytest.raises(ModelError, match="remove it and promote one of v1"):
+        registry.current()
+
+
+def test_an_empty_folder_is_no_model(registry: ModelRegistry, tmp_path: Path) -> None:
+    (tmp_path / "nothing").mkdir()
+    with pytest.raises(ModelError, match="holds no files"):
+        registry.publish(tmp_path / "nothing", "v1")
