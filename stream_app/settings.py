@@ -58,6 +58,7 @@ class Kafka(Section):
     fetch_wait_ms: Positive = 10
     fetch_max_bytes: Positive = 1 << 20
     commit_interval_s: PositiveFloat = 0.5
+    accept_gaps: bool = False
 
     @property
     def changelog(self) -> str:
@@ -87,6 +88,7 @@ class Cycle(Section):
 
     max_events: Positive = 65_536
     max_backlog_events: Positive = 131_072
+    max_unacked_events: Positive = 1_000_000
     inline_events: Positive = 512
     stall_s: PositiveFloat = 30.0
 
@@ -95,7 +97,7 @@ class Flush(Section):
     """When dirty states are written to the changelog. `duty` bounds the share of time spent on it."""
 
     interval_s: PositiveFloat = 0.25
-    max_dirty_users: Positive = 50_000
+    max_touched_users: Positive = 500_000
     duty: Share = 0.2
     timeout_s: PositiveFloat = 20.0
 

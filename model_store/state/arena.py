@@ -69,6 +69,10 @@ class Arena:
         newer = records["version"] >= self.records["version"][rows]
         self.records[rows[newer]] = records[newer]
 
+    def forget(self, key: bytes) -> None:
+        """Empty the record of a key that is here; its row stays."""
+        self.records[self._rows[key]] = np.zeros((), USER)
+
     def _row_of(self, key: bytes) -> int:
         row = self._rows.setdefault(key, len(self.keys))
         if row == len(self.keys):

@@ -1,0 +1,179 @@
+"""Faust's Kafka transport, delivering slabs.
+
+Each override says which behaviour of Faust 0.15.3 or aiokafka 0.14 it answers.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping
+from typing import Any, TypeVar
+
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+from faust.types.tuples import ConsumerMessage
+
+from stream_app.contracts.slab import Slab
+from stream_app.faust_slab.account import Account
+from stream_app.faust_slab.fatal import stop_process
+
+T = TypeVar("T")
+
+POLL_S = 0.1
+"""A seek waits for the poll that is under way, so a poll is short."""
+
+
+class SlabConsumerThread(driver.AIOKafkaConsumerThread):
+    """aiokafka keeps one fetch in flight for each broker and leaves out partitions that are not drained yet; with
+    Faust's fixed long poll of 1.5 s a busy partition waits for idle ones. A short one bounds that wait."""
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._fetch_max_wait_ms = self.app.kafka.fetch_wait_ms  # read when the fetcher is made, in start()
+        return consumer
+
+    def fenced(self) -> bool:
+        """Whether the group has dropped this member."""
+        generation: int = self._ensure_consumer()._coordinator.generation
+        return generation == driver.DEFAULT_GENERATION_ID
+
+
+class SlabConsumer(driver.Consumer):
+    """Delivers slabs, and commits up to the end of the done prefix of the delivered ones."""
+
+    _thread: SlabConsumerThread
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.epoch = 0
+        self._account = Account(accept_gaps=self.app.kafka.accept_gaps)
+        self._fetching = asyncio.Lock()
+        self._backlog_events = 0
+        self._room = asyncio.Event()
+        self._room.set()
+
+    def _new_consumer_thread(self) -> SlabConsumerThread:
+        return SlabConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    # -- delivery
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
+        """One message a partition. What is dropped here comes again: recovery seeks before it lets sources in."""
+        if not self._room.is_set():
+            # Faust bounds its streams by messages, which are slabs here, and sleeps a second when they are full.
+            await self.wait_first(self._room, timeout=timeout)
+            return
+        epoch = self.epoch
+        records, active = await self._wait_next_records(POLL_S)
+        for tp, batch in (records or {}).items():
+            if self.should_stop or not self.flow_active or epoch != self.epoch:
+                return
+            if batch and (tp in active or tp in self._buffered_partitions):
+                message = self._message(tp, batch)
+                if message is not None:
+                    # A value that outlived a seek would make Faust drop the slab as one read before.
+                    self._read_offset[tp] = None
+                    yield tp, message
+
+    async def _getmany(self, active_partitions: Any, timeout: float) -> Any:
+        """Faust hands its live set to the consumer's thread. Pausing empties it while a poll is under way; to aiokafka
+        an empty set means every partition, and what such a poll takes out is lost. So: a copy, and none if empty."""
+        async with self._fetching:
+            wanted = frozenset(active_partitions)
+            return await super()._getmany(wanted, timeout) if wanted and self.flow_active else {}
+
+    def _message(self, tp: TP, batch: list[Any]) -> ConsumerMessage | None:
+        source = not self._is_changelog_tp(tp)
+        if source:
+            try:
+                batch = list(self._account.accept(tp, batch))
+            except Exception as error:
+                stop_process("input", error)
+            if not batch:
+                return None
+        slab = Slab(tp.topic, tp.partition, batch, self.epoch)
+        if source:
+            self._account.delivered(slab)
+            self._count_backlog(len(batch))
+        last = batch[-1]
+        return ConsumerMessage(
+            tp.topic, tp.partition, last.offset, (last.timestamp or 0) / 1000.0, last.timestamp_type, None, None,
+            slab, None, 0, 0, tp, generation_id=self.app.consumer_generation_id,
+        )  # fmt: skip
+
+    def taken(self, events: int) -> None:
+        """The engine took this many events out of its inbox."""
+        self._count_backlog(-events)
+
+    def _count_backlog(self, events: int) -> None:
+        self._backlog_events += events
+        if self._backlog_events < self.app.cycle.max_backlog_events:
+            self._room.set()
+        else:
+            self._room.clear()
+
+    @property
+    def backlog_events(self) -> int:
+        """Events delivered to the engine and not yet taken by it."""
+        return self._backlog_events
+
+    # -- acknowledgement: whole slabs
+
+    def done(self, slabs: Iterable[Slab]) -> None:
+        """The effects of these slabs are durable: their offsets may be committed."""
+        for slab in slabs:
+            slab.done[0] = True
+
+    def ack(self, _message: Any) -> bool:
+        """Faust's own acks mean nothing here."""
+        return False
+
+    def track_message(self, _message: Any) -> None:
+        """Nor is a message waited for: `wait_empty` asks the engine."""
+
+    def _filter_tps_with_pending_acks(self, topics: Any = None) -> list[TP]:
+        return [tp for tp in self._account.partitions() if topics is None or tp in topics or tp.topic in topics]
+
+    def _new_offset(self, tp: TP) -> int | None:
+        return self._account.committable(tp)
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        """Faust would count the inside of a slab that is not done as acknowledged."""
+
+    # -- seek and revocation
+
+    async def perform_seek(self) -> None:
+        """Faust skips partitions whose committed offset is None or 0: they would go on from wherever the fetcher was.
+
+        Holds the fetch lock, since a poll from before the seek would take records out behind it.
+        """
+        async with self._fetching:
+            await super().perform_seek()
+            sources = [tp for tp in self.assignment() if not self._is_changelog_tp(tp)]
+            fresh = [tp for tp in sources if not self._committed_offset[tp]]
+            earliest: Mapping[TP, int] = await self.earliest_offsets(*fresh) if fresh else {}
+            if fresh:
+                await self.seek_wait({tp: earliest[tp] for tp in fresh})
+            self._account.restart({tp: self._committed_offset[tp] or earliest[tp] for tp in sources})
+
+    async def wait_empty(self) -> None:
+        """Revocation or stop: void what is not applied, make durable what is, commit it."""
+        self.epoch += 1
+        self._backlog_events = 0
+        self._room.set()
+        try:
+            await self.app.engine.drain(fenced=self._thread.fenced())
+        except Exception as error:
+            stop_process("revocation", error)
+        await self.maybe_wait_for_commit_to_finish()  # otherwise commit() returns without committing
+        await self.commit_and_end_transactions()
+
+
+class IdempotentProducer(driver.Producer):
+    """Faust enables idempotence for exactly_once only; without it a retry can reorder the changelog."""
+
+    def _settings_extra(self) -> Mapping[str, Any]:
+        return {**super()._settings_extra(), "enable_idempotence": True}
+
+
+class SlabTransport(driver.Transport):
+    Consumer = SlabConsumer
+    Producer = IdempotentProducer

@@ -1,0 +1,46 @@
+"""When and how dirty states become durable, and which slabs may then be acknowledged.
+
+The order that everything rests on: applied in memory -> effects done (Redis, recommendations, dead letters) -> states
+acknowledged by the changelog -> slabs done -> offsets committed. A crash anywhere repeats what is not committed, and
+the offsets inside the states tell the repeated events from new ones.
+"""
+
+from dataclasses import dataclass
+
+from stream_app.settings import Flush
+
+MAX_REST_S = 5.0
+"""Longest wait between flushes, whatever the last one took: bounds what a crash repeats."""
+
+
+@dataclass(frozen=True, slots=True)
+class FlushPolicy:
+    """Flush every interval, sooner when many users are dirty, but spend at most a share of the time on it.
+
+    The share matters under a backlog: users are then dirty again at once, and frequent flushes would write each of
+    them many times.
+    """
+
+    interval_s: float
+    max_touched_users: int
+    duty: float
+
+    @staticmethod
+    def of(settings: Flush) -> "FlushPolicy":
+        return FlushPolicy(settings.interval_s, settings.max_touched_users, settings.duty)
+
+    def due_at(self, ended_at_s: float, took_s: float) -> float:
+        """When the next flush is due, after one that ended at `ended_at_s` (any monotonic clock) and took `took_s`."""
+        rest = took_s * (1.0 - self.duty) / self.duty
+        return ended_at_s + min(max(self.interval_s, rest), MAX_REST_S)
+
+    def should_flush(self, now_s: float, ended_at_s: float, took_s: float, unacked_events: int, touched: int) -> bool:
+        """Whether to flush now.
+
+        Args:
+            unacked_events: applied since the last snapshot.
+            touched: users touched since the last snapshot, repeats counted; an upper bound of the dirty ones.
+        """
+        if unacked_events == 0:
+            return False
+        return now_s >= self.due_at(ended_at_s, took_s) or touched >= self.max_touched_users

@@ -1,0 +1,126 @@
+"""Every metric: name, unit, meaning, buckets, labels.
+
+Values are added once a slab, cycle or flush, never once an event, and never with a user id in a label. `/metrics` is
+served from a thread of its own, so that it answers when the event loop does not.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client.core import HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from stream_app.settings import Metrics as MetricsSettings
+
+LATENCY_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
+STAGE_BUCKETS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
+COUNT_BUCKETS = (1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000, 100_000)
+
+
+class BatchHistogram(Collector):
+    """A histogram that takes an array of values at once; prometheus-client's own takes one at a time."""
+
+    def __init__(self, name: str, meaning: str, label: str, buckets: Sequence[float]) -> None:
+        self._name, self._meaning, self._label = name, meaning, label
+        self._edges = np.asarray(buckets, np.float64)
+        self._counts: dict[str, npt.NDArray[np.int64]] = {}
+        self._sums: dict[str, float] = {}
+
+    def observe(self, label: str, values: npt.NDArray[np.float64]) -> None:
+        """Count n values under a label value."""
+        places = np.searchsorted(self._edges, values, side="left")
+        counts = np.bincount(places, minlength=len(self._edges) + 1)
+        self._counts[label] = self._counts.get(label, np.zeros(len(counts), np.int64)) + counts
+        self._sums[label] = self._sums.get(label, 0.0) + float(values.sum())
+
+    def collect(self) -> Iterable[Metric]:
+        family = HistogramMetricFamily(self._name, self._meaning, labels=[self._label])
+        for label, counts in list(self._counts.items()):
+            cumulative = np.cumsum(counts).tolist()
+            edges = [*map(str, self._edges.tolist()), "+Inf"]
+            family.add_metric([label], buckets=list(zip(edges, cumulative, strict=True)), sum_value=self._sums[label])
+        yield family
+
+
+class WorkerMetrics:
+    """The metrics of one worker process, on a registry of their own."""
+
+    def __init__(self) -> None:
+        registry = self.registry = CollectorRegistry()
+        self.event_to_redis = BatchHistogram(
+            "interest_event_to_redis_seconds",
+            "From an event's Kafka timestamp until its user's interests are written to Redis",
+            "kind",
+            LATENCY_BUCKETS_S,
+        )
+        registry.register(self.event_to_redis)
+        self.stage = Histogram(
+            "interest_stage_seconds",
+            "One stage of one cycle: decode, advance, readout, recommend, redis, publish",
+            ["stage"],
+            buckets=STAGE_BUCKETS_S,
+            registry=registry,
+        )
+        self.events = Counter(
+            "interest_events",
+            "Events by kind and outcome: applied, replayed, duplicate, forgotten, superseded, dead_lettered",
+            ["kind", "outcome"],
+            registry=registry,
+        )
+        self.dead_letters = Counter(
+            "interest_dead_letters", "Events sent to dead letters", ["reason"], registry=registry
+        )
+        self.slab_events = _sizes("interest_slab_events", "Events in a slab", registry)
+        self.cycle_events = _sizes("interest_cycle_events", "Events in a cycle", registry)
+        self.cycle_users = _sizes("interest_cycle_users", "Users whose interests one write refreshed", registry)
+        self.lag = Gauge(
+            "interest_lag_events", "Events in Kafka after the committed offset", ["topic"], registry=registry
+        )
+        self.backlog = Gauge("interest_backlog_events", "Events fetched and not yet applied", registry=registry)
+        self.users = Gauge("interest_users", "Users held in memory", registry=registry)
+        self.state_bytes = Gauge("interest_state_bytes", "Bytes of the records of the users held", registry=registry)
+        self.partitions = Gauge("interest_partitions", "Partitions of the state table held", registry=registry)
+        self.flush_seconds = Histogram(
+            "interest_flush_seconds", "From snapshot to acknowledged", buckets=LATENCY_BUCKETS_S, registry=registry
+        )
+        self.flush_users = _sizes("interest_flush_users", "States written by a flush", registry)
+        self.flush_bytes = Counter(
+            "interest_flush_bytes", "Bytes of states written to the changelog", registry=registry
+        )
+        self.commit_age = Gauge(
+            "interest_commit_age_seconds",
+            "Age of the oldest event applied but not yet acknowledged; 0 if there is none",
+            registry=registry,
+        )
+        self.recommendations = Counter("interest_recommendations", "Recommendation events published", registry=registry)
+        self.redis_retries = Counter(
+            "interest_redis_retries", "Writes to Redis that were tried again", registry=registry
+        )
+        self.publish_errors = Counter(
+            "interest_publish_errors", "Kafka writes that were not acknowledged", ["topic"], registry=registry
+        )
+        self.restored = Counter("interest_restored_users", "States read from the changelog", registry=registry)
+        self.rebalances = Counter("interest_rebalances", "Times partitions were given up", registry=registry)
+        self.ready = Gauge(
+            "interest_ready", "1 once recovery is complete and partitions are consumed", registry=registry
+        )
+        self.model = Gauge(
+            "interest_model_info", "The model in use, always 1", ["version", "generation"], registry=registry
+        )
+        self.loop_lag = Histogram(
+            "interest_loop_block_seconds",
+            "How much later than asked a timer of the event loop ran",
+            buckets=STAGE_BUCKETS_S,
+            registry=registry,
+        )
+
+    def serve(self, settings: MetricsSettings) -> int:
+        """Start the thread that serves `/metrics`; returns the port."""
+        server, _ = start_http_server(settings.port, addr=settings.host, registry=self.registry)
+        return int(server.server_port)
+
+
+def _sizes(name: str, meaning: str, registry: CollectorRegistry) -> Histogram:
+    return Histogram(name, meaning, buckets=COUNT_BUCKETS, registry=registry)

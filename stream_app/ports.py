@@ -1,0 +1,56 @@
+"""What the updater asks of the outside: one to three methods each, so that a test can stand in for any of them."""
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from stream_app.contracts.recommendations import Recommendation
+from stream_app.contracts.slab import Slab
+from stream_app.contracts.validity import Rejected
+from stream_app.contracts.views import InterestViews
+
+
+class Clock(Protocol):
+    """Wall-clock time in milliseconds, UTC."""
+
+    def __call__(self) -> int: ...
+
+
+class SlabSource(Protocol):
+    """Where slabs come from. Called in the event loop's thread; never blocks."""
+
+    @property
+    def epoch(self) -> int:
+        """Slabs of an earlier epoch are void: they will be delivered again, to their owner."""
+
+    def taken(self, events: int) -> None:
+        """This many events left the inbox: more may be fetched."""
+
+    def done(self, slabs: Iterable[Slab]) -> None:
+        """The effects of these slabs are durable: their offsets may be committed."""
+
+
+class InterestSink(Protocol):
+    async def write(self, views: InterestViews) -> None:
+        """Returns when readers see the views, or newer ones. Retries for as long as settings allow, then raises
+        StopWorker. May be repeated harmlessly."""
+
+
+class RecommendationSink(Protocol):
+    async def publish(self, recommendations: Sequence[Recommendation]) -> None:
+        """Returns when Kafka has acknowledged all of them; raises StopWorker if it does not."""
+
+
+class DeadLetterSink(Protocol):
+    async def publish(self, rejected: Sequence[Rejected]) -> None:
+        """Returns when Kafka has acknowledged all of them; raises StopWorker if it does not."""
+
+
+class Changelog(Protocol):
+    async def write(
+        self, partition: int, keys: Sequence[bytes], values: memoryview, ends: npt.NDArray[np.int64]
+    ) -> int:
+        """Append n states (value i is `values[ends[i]:ends[i + 1]]`). Returns the offset of the last one once Kafka
+        has acknowledged all of them; raises StopWorker if it does not."""

@@ -1,0 +1,338 @@
+"""A cycle's way from slabs to effects.
+
+    slabs ─► decode ─► advance ─► pending ─► refresh (TensorFlow, recommendations) ─► write (Redis, Kafka) ─► flush
+
+Three stages overlap: while one cycle's views are written, the next ones are read out, and the one after advances.
+Cycles that end while a refresh is under way are refreshed together, each user once: the fuller the backlog, the less a
+user costs. `flush.py` says why the order at the end is what it is.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Sequence
+from typing import NoReturn, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from model_store.model import InterestModel
+from model_store.state.advance import Advanced, advance
+from model_store.state.batch import EventBatch
+from model_store.state.layout import Kind, Outcome
+from stream_app.compute import Bench
+from stream_app.contracts.slab import Slab
+from stream_app.contracts.validity import Limits, Record
+from stream_app.flush import FlushPolicy
+from stream_app.intake import Intake, kinds_by_topic, parts
+from stream_app.observability import WorkerMetrics
+from stream_app.pending import Pending
+from stream_app.ports import Changelog, Clock, DeadLetterSink, InterestSink, RecommendationSink, SlabSource
+from stream_app.refresh import Offer, Refresher
+from stream_app.settings import Settings
+from stream_app.states import States
+
+DECODE_EVENTS = 2048
+"""Events decoded before the event loop gets a turn: about 4 ms."""
+ENCODE_USERS = 1024
+"""States encoded under the state lock in one go: about 5 ms."""
+
+INLINE_ENCODE = 64
+"""States encoded in the event loop: about 0.3 ms."""
+
+_OUTCOMES = tuple(outcome.name.lower() for outcome in Outcome)
+
+
+class Flood(Protocol):
+    """Whether bad events are so many that draining a topic into dead letters is wrong."""
+
+    def check(self, now_s: float, events: int, rejected: int) -> None:
+        """Count events; raises StopWorker on a flood."""
+
+
+class Sinks(Protocol):
+    """Where effects go."""
+
+    interests: InterestSink
+    recommendations: RecommendationSink
+    dead_letters: DeadLetterSink
+    changelog: Changelog
+
+
+class Updater:
+    """The engine behind the slab transport (`faust_slab.ports.Engine`)."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        model: InterestModel,
+        sinks: Sinks,
+        flood: Flood,
+        metrics: WorkerMetrics,
+        clock: Clock,
+    ) -> None:
+        self._settings, self._model, self._sinks, self._flood = settings, model, sinks, flood
+        self._metrics, self._clock = metrics, clock
+        self.source: SlabSource | None = None
+        self.states = States()
+        self._limits = _limits(settings)
+        self._kinds = kinds_by_topic(settings.kafka.topics.inputs)
+        self._flush_policy = FlushPolicy.of(settings.flush)
+        self._bench = Bench("state")
+
+        self._state_lock = asyncio.Lock()  # held by whoever reads or changes records
+        self._cycle_lock = asyncio.Lock()  # held while a cycle is applied
+        self._flush_lock = asyncio.Lock()
+        self._refresher = Refresher(model, self.states, self._state_lock, self._bench, settings.models, settings.recommend, metrics)
+        self._inbox: deque[Slab] = deque()
+        self._arrived, self._room = asyncio.Event(), asyncio.Event()
+        self._touched = asyncio.Event()
+        self._room.set()
+        self._cycle = 0
+        self._pending = Pending()
+        self._effects_done = 0
+        self._progress = asyncio.Condition()
+        self._applied: list[Slab] = []
+        self._unacked_events = 0
+        self._touched_since_flush = 0
+        self._oldest_unacked_s: float | None = None
+
+    # -- the engine that the transport, the table and recovery see
+
+    def put(self, slab: Slab) -> None:
+        if slab.epoch == self._source.epoch:
+            self._inbox.append(slab)
+            self._arrived.set()
+
+    async def drain(self, *, fenced: bool) -> None:
+        """The epoch was raised before: what is in the inbox is void."""
+        self._metrics.rebalances.inc()
+        self._metrics.ready.set(0)
+        async with self._cycle_lock:
+            self._inbox.clear()
+            await self._effects_through(self._cycle)
+            if fenced:
+                self._forget()
+            else:
+                await self.flush()
+
+    def restore(self, partition: int, records: Sequence[Record]) -> None:
+        self.states.restore(partition, records)
+        self._metrics.restored.inc(len(records))
+
+    def restored_to(self, partition: int) -> int | None:
+        return self.states.logged_to(partition)
+
+    def keep_only(self, partitions: set[int]) -> None:
+        self.states.keep_only(partitions)
+        self._metrics.partitions.set(len(partitions))
+        self._metrics.ready.set(1)
+
+    def _forget(self) -> None:
+        self.states.keep_only(set())
+        self._applied, self._unacked_events, self._touched_since_flush = [], 0, 0
+        self._oldest_unacked_s = None
+        self._room.set()
+
+    @property
+    def _source(self) -> SlabSource:
+        if self.source is None:
+            raise RuntimeError("the updater has no source yet: `source` is set when the application is built")
+        return self.source
+
+    # -- stage 1: advance
+
+    async def advance_forever(self) -> NoReturn:
+        """Apply whatever has arrived, as one cycle."""
+        while True:
+            await self._arrived.wait()
+            await self._room.wait()
+            async with self._cycle_lock:
+                slabs = self._take()
+                if slabs:
+                    await self._apply(slabs)
+            if not self._inbox:
+                self._arrived.clear()
+
+    def _take(self) -> list[Slab]:
+        slabs: list[Slab] = []
+        events, epoch = 0, self._source.epoch
+        while self._inbox and events < self._settings.cycle.max_events:
+            slab = self._inbox.popleft()
+            if slab.epoch == epoch:
+                slabs.append(slab)
+                events += len(slab)
+                self._metrics.slab_events.observe(len(slab))
+        self._source.taken(events)
+        return slabs
+
+    async def _apply(self, slabs: list[Slab]) -> None:
+        intake = await self._decode(slabs)
+        self._cycle += 1
+        if self._oldest_unacked_s is None:
+            self._oldest_unacked_s = time.monotonic()
+        async with self._state_lock:
+            with self._metrics.stage.labels("advance").time():
+                for partition, batch in intake.joined():
+                    await self._advance(partition, batch)
+        self._pending.cycle = self._cycle
+        self._pending.rejected += [rejected for _, rejected in intake.rejected]
+        self._pending.published += intake.published
+        self._applied += slabs
+        self._count_unacked(intake.events)
+        self._metrics.cycle_events.observe(intake.events)
+        self._touched.set()
+
+    async def _decode(self, slabs: list[Slab]) -> Intake:
+        intake, now_ms = Intake(), self._clock()
+        with self._metrics.stage.labels("decode").time():
+            for slab in slabs:
+                kind, known = self._kinds[slab.topic], self.states[slab.partition]
+                for part in parts(slab, DECODE_EVENTS):
+                    intake.add(kind, part, self._limits, now_ms, known)
+                    if len(part) == DECODE_EVENTS:
+                        await asyncio.sleep(0)
+        for kind, rejected in intake.rejected:
+            self._metrics.events.labels(kind.name.lower(), "dead_lettered").inc()
+            self._metrics.dead_letters.labels(rejected.reason).inc()
+        self._flood.check(now_ms / 1000, intake.events, len(intake.rejected))
+        return intake
+
+    async def _advance(self, partition: int, batch: EventBatch) -> None:
+        arena = self.states[partition]
+        advanced: Advanced = await self._bench.run(
+            len(batch) <= self._settings.cycle.inline_events,
+            lambda: advance(arena, arena.rows_of(batch.keys), batch, self._model.writes, self._model.decays),
+        )
+        self._pending.add(partition, batch, advanced)
+        self._touched_since_flush += len(advanced.touched)
+        self._count_outcomes(batch.kind, advanced.outcome)
+
+    def _count_outcomes(self, kind: npt.NDArray[np.int8], outcome: npt.NDArray[np.int8]) -> None:
+        table = np.bincount(kind.astype(np.int64) * len(Outcome) + outcome, minlength=len(Kind) * len(Outcome))
+        for place in np.flatnonzero(table).tolist():
+            labels = Kind(place // len(Outcome)).name.lower(), _OUTCOMES[place % len(Outcome)]
+            self._metrics.events.labels(*labels).inc(int(table[place]))
+
+    def _count_unacked(self, events: int) -> None:
+        self._unacked_events += events
+        if self._unacked_events < self._settings.cycle.max_unacked_events:
+            self._room.set()
+        else:
+            self._room.clear()
+
+    # -- stages 2 and 3: refresh, write
+
+    async def refresh_forever(self) -> NoReturn:
+        """Refresh whoever was touched; the write of the last refresh goes on meanwhile."""
+        writing: asyncio.Task[None] | None = None
+        while True:
+            if not self._touched.is_set() and writing is not None:
+                await writing
+                writing = None
+            await self._touched.wait()
+            self._touched.clear()
+            pending, self._pending = self._pending, Pending(cycle=self._cycle)
+            offer = await self._refresher.refresh(pending, self._clock())
+            if writing is not None:
+                await writing
+            writing = asyncio.ensure_future(self._write(offer))
+
+    async def _write(self, offer: Offer) -> None:
+        if offer.pending.rejected:
+            await self._timed("dead_letter", self._sinks.dead_letters.publish(offer.pending.rejected))
+        if offer.recommendations:
+            await self._timed("publish", self._sinks.recommendations.publish(offer.recommendations))
+            self._metrics.recommendations.inc(len(offer.recommendations))
+        for views in offer.views:
+            await self._timed("redis", self._sinks.interests.write(views))
+            self._metrics.cycle_users.observe(len(views))
+        self._observe_latency(offer.pending)
+        async with self._progress:
+            self._effects_done = offer.pending.cycle
+            self._progress.notify_all()
+
+    async def _timed(self, stage: str, effect: Awaitable[None]) -> None:
+        with self._metrics.stage.labels(stage).time():
+            await effect
+
+    def _observe_latency(self, pending: Pending) -> None:
+        now_s = self._clock() / 1000
+        for published in pending.published:
+            self._metrics.event_to_redis.observe(published.kind.name.lower(), now_s - published.at_s)
+
+    async def _effects_through(self, cycle: int) -> None:
+        async with self._progress:
+            await self._progress.wait_for(lambda: self._effects_done >= cycle)
+
+    # -- flush
+
+    async def flush_forever(self) -> NoReturn:
+        """Flush when the policy says so."""
+        ended, took = time.monotonic(), 0.0
+        while True:
+            await asyncio.sleep(min(0.05, self._flush_policy.interval_s))
+            now = time.monotonic()
+            if self._flush_policy.should_flush(now, ended, took, self._unacked_events, self._touched_since_flush):
+                await self.flush()
+                ended = time.monotonic()
+                took = ended - now
+            self._gauge()
+
+    async def flush(self) -> None:
+        """Make durable everything applied so far, then let its slabs be committed."""
+        async with self._flush_lock:
+            slabs, self._applied = self._applied, []
+            if not slabs:
+                return
+            with self._metrics.flush_seconds.time():
+                oldest = time.monotonic()
+                self._touched_since_flush = 0
+                written = await self._snapshot()
+                # All cycles that the snapshot may show, or an offer could be durable that was never published.
+                await self._effects_through(self._cycle)
+                await self._log(written)
+            self._source.done(slabs)
+            self._count_unacked(-sum(map(len, slabs)))
+            self._oldest_unacked_s = oldest if self._applied else None
+
+    async def _snapshot(self) -> list[tuple[int, list[bytes], memoryview, npt.NDArray[np.int64]]]:
+        """Encoded dirty states, by partition."""
+        written = []
+        for partition, arena in self.states.items():
+            async with self._state_lock:
+                rows = arena.take_dirty()
+            self._metrics.flush_users.observe(len(rows))
+            for start in range(0, len(rows), ENCODE_USERS):
+                chunk = rows[start : start + ENCODE_USERS]
+                async with self._state_lock:
+                    values, ends = await self._bench.run(len(chunk) <= INLINE_ENCODE, self.states.encode, partition, chunk)
+                written.append((partition, [arena.keys[row] for row in chunk.tolist()], values, ends))
+        return written
+
+    async def _log(self, written: list[tuple[int, list[bytes], memoryview, npt.NDArray[np.int64]]]) -> None:
+        async with asyncio.timeout(self._settings.flush.timeout_s):
+            for partition, keys, values, ends in written:
+                offset = await self._sinks.changelog.write(partition, keys, values, ends)
+                self.states.logged(partition, offset)
+                self._metrics.flush_bytes.inc(len(values))
+
+    def _gauge(self) -> None:
+        self._metrics.users.set(self.states.users)
+        self._metrics.state_bytes.set(self.states.nbytes)
+        oldest = self._oldest_unacked_s
+        self._metrics.commit_age.set(0 if oldest is None else time.monotonic() - oldest)
+        self._metrics.backlog.set(sum(map(len, self._inbox)))
+
+
+def _limits(settings: Settings) -> Limits:
+    accept = settings.accept
+    return Limits(
+        partitions=settings.kafka.partitions,
+        max_value_bytes=accept.max_value_bytes,
+        max_future_ms=int(accept.max_future_s * 1000),
+        max_dwell_ms=accept.max_dwell_ms,
+    )
+
+
+__all__ = ["Flood", "Sinks", "Updater"]
