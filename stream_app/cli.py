@@ -1,0 +1,56 @@
+"""The `interest` command.
+
+Exit codes: 0 it is done and right; 1 a check found something, or what was asked could not be done; 2 the command line
+or the settings are wrong; 70 a worker stopped itself because going on would have lost data.
+"""
+
+import sys
+
+import typer
+
+from stream_app.commands import bench, demo, doctor, models, replay, show, topics, train, worker
+from stream_app.commands.errors import explain
+from stream_app.commands.output import OK, print_error
+
+app = typer.Typer(
+    name="interest",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help=(
+        "Real-time user interests: Kafka events in, interest vectors in Redis and recommendations out.\n\n"
+        "Every option can also be set by environment (INTEREST_KAFKA__BOOTSTRAP, ...) or file (INTEREST_CONFIG).\n\n"
+        "Exit codes: 0 done, 1 something is wrong, 2 wrong usage or settings, 70 a worker stopped itself."
+    ),
+)
+app.command(rich_help_panel="Start here")(demo.demo)
+app.command(rich_help_panel="Start here")(doctor.doctor)
+app.command(rich_help_panel="Run")(worker.worker)
+app.add_typer(topics.app, name="topics", rich_help_panel="Run")
+app.command(rich_help_panel="Run")(replay.replay)
+app.command(rich_help_panel="Look")(show.show)
+app.command(rich_help_panel="Look", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
+    bench.bench
+)
+app.command(rich_help_panel="Models")(train.train)
+app.add_typer(models.app, name="models", rich_help_panel="Models")
+
+
+def main() -> None:
+    """Entry point: runs a command, explains errors that a person can mend, and shows the traceback of all others."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        # Whoever read our output has seen enough (`| head`).
+        sys.stderr.close()
+        sys.exit(OK)
+    except Exception as problem:
+        explained = explain(problem)
+        if explained is None:
+            raise
+        message, code = explained
+        print_error(message)
+        sys.exit(code)

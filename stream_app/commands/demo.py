@@ -1,0 +1,67 @@
+"""`interest demo`."""
+
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from stream_app.commands.options import (
+    ConfigOption,
+    JsonOption,
+    KafkaOption,
+    ModelsOption,
+    PartitionsOption,
+    RedisOption,
+    settings_of,
+)
+from stream_app.commands.output import FINDING, err, out, print_json
+
+
+def demo(
+    events: Annotated[
+        int | None, typer.Option(min=1, help="End after so many events, once all are accounted for; all without it.")
+    ] = None,
+    rate: Annotated[float, typer.Option(min=0, help="Events a second; 0 is as fast as possible.")] = 2000.0,
+    data: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Folder of a data set; MovieLens 100K without it.")
+    ] = None,
+    kafka: KafkaOption = None,
+    redis: RedisOption = None,
+    models: ModelsOption = None,
+    partitions: PartitionsOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """See it work: real Kafka, real Redis, a trained model, a worker, real data, and one user's interests as they move.
+
+    Servers are started on this machine unless you name yours, and end with the demo. Follows are simulated, since no
+    public data set has their times. Exits with 0 only if every event was applied, skipped as a duplicate or
+    dead-lettered.
+
+    Examples:
+
+    - `interest demo`
+    - `interest demo --events 20000`
+    - `interest demo --kafka kafka:9092 --redis redis://redis:6379/0 --data ./movietweetings`
+    """
+    signal.signal(signal.SIGTERM, _terminate)
+    from stream_app.commands.data import fetched_ml_100k
+    from stream_app.demo.run import Plan, run
+    from stream_app.demo.stage import Servers
+
+    settings = settings_of(kafka=kafka, redis=redis, models=models, partitions=partitions, config=config)
+    folder = data or fetched_ml_100k(settings.data_dir)
+    account = run(Plan(folder, events, rate, Servers(kafka, redis)), settings, err if as_json else out)
+    if as_json:
+        print_json(account.document())
+    else:
+        out.print(account.table())
+    raise typer.Exit(0 if account.complete else FINDING)
+
+
+def _terminate(_number: int, _frame: FrameType | None) -> None:
+    """SIGTERM unwinds like Ctrl-C, so that servers and worker end in order."""
+    sys.exit(128 + signal.SIGTERM)

@@ -1,0 +1,51 @@
+"""Which errors a person can mend, and the exit code of each."""
+
+from stream_app.commands.output import FINDING, STOPPED, USAGE
+
+
+def explain(problem: Exception) -> tuple[str, int] | None:
+    """Message and exit code of an expected error; None for one that is a defect of this program."""
+    from pydantic import ValidationError
+
+    if isinstance(problem, ValidationError):
+        return _settings_message(problem), USAGE
+    if _is_a(problem, "stream_app.contracts.errors.StopWorker"):
+        return str(problem), STOPPED
+    if any(_is_a(problem, name) for name in MENDABLE):
+        return str(problem), FINDING
+    if _is_a(problem, "redis.exceptions.RedisError"):
+        return _redis_message(problem), FINDING
+    return None
+
+
+# By name, since importing them all to compare would cost a second.
+MENDABLE = (
+    "stream_app.topics.KafkaUnreachableError",
+    "stream_app.replay.ReplayError",
+    "stream_app.sources.SourceError",
+    "stream_app.local.errors.LocalServerError",
+    "stream_app.demo.errors.DemoError",
+    "model_store.manifest.ModelError",
+    "model_store.training.fetch.FetchError",
+    "stream_app.commands.errors.CommandError",
+)
+
+
+class CommandError(RuntimeError):
+    """A command cannot do what was asked. The message says what to do."""
+
+
+def _is_a(problem: Exception, name: str) -> bool:
+    return any(f"{kind.__module__}.{kind.__qualname__}" == name for kind in type(problem).__mro__)
+
+
+def _redis_message(problem: Exception) -> str:
+    return f"Redis: {problem}. Start it, or name yours with --redis URL or INTEREST_REDIS__URL"
+
+
+def _settings_message(problem: Exception) -> str:
+    from pydantic import ValidationError
+
+    assert isinstance(problem, ValidationError)
+    lines = [f"  {'.'.join(map(str, error['loc']))}: {error['msg']}" for error in problem.errors(include_input=False)]
+    return "\n".join(["settings (from environment, file or options) are not valid:", *lines])

@@ -1,0 +1,72 @@
+"""Options that several commands take, and the settings that they override."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from stream_app.settings import Settings
+
+KafkaOption = Annotated[
+    str | None,
+    typer.Option("--kafka", metavar="HOST:PORT", help="Kafka to use, several with commas.", rich_help_panel="Where"),
+]
+RedisOption = Annotated[
+    str | None,
+    typer.Option("--redis", metavar="URL", help="Redis to use: redis://HOST:PORT/0.", rich_help_panel="Where"),
+]
+ModelsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--models", metavar="URL", help="Model store: a folder, or s3:// and the like.", rich_help_panel="Where"
+    ),
+]
+GroupOption = Annotated[
+    str | None,
+    typer.Option("--group", help="Consumer group; names the state's changelog too.", rich_help_panel="Where"),
+]
+PartitionsOption = Annotated[
+    int | None,
+    typer.Option("--partitions", min=1, help="Partitions of the inputs and the changelog.", rich_help_panel="Where"),
+]
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config", metavar="FILE", help="TOML file of settings; also INTEREST_CONFIG.", rich_help_panel="Where"
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document, for scripts.")]
+
+
+def settings_of(
+    *,
+    kafka: str | None = None,
+    redis: str | None = None,
+    models: str | None = None,
+    group: str | None = None,
+    partitions: int | None = None,
+    replication: int | None = None,
+    config: Path | None = None,
+    **sections: dict[str, Any],
+) -> "Settings":
+    """Settings with what was given on the command line on top; None leaves a setting as it is."""
+    import os
+
+    from stream_app.settings import load
+
+    if config is not None:
+        if not config.is_file():
+            raise typer.BadParameter(f"{config} is not a file", param_hint="--config")
+        os.environ["INTEREST_CONFIG"] = str(config)
+    tree = {
+        "kafka": _given(bootstrap=kafka, group=group, partitions=partitions, replication=replication),
+        "redis": _given(url=redis),
+        "models": _given(url=models),
+        **{name: _given(**values) for name, values in sections.items()},
+    }
+    return load(**{name: values for name, values in tree.items() if values})
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}

@@ -1,0 +1,56 @@
+"""`interest train`."""
+
+from typing import Annotated
+
+import typer
+
+from stream_app.commands.data import ML_100K, load_data
+from stream_app.commands.options import ConfigOption, JsonOption, ModelsOption, settings_of
+from stream_app.commands.output import err, out, print_json
+
+
+def train(
+    data: Annotated[str, typer.Option(metavar="FOLDER", help="Folder of a data set; ml-100k is fetched.")] = ML_100K,
+    name: Annotated[str | None, typer.Option(help="Which data set, where the folder holds several.")] = None,
+    models: ModelsOption = None,
+    config: ConfigOption = None,
+    version: Annotated[str | None, typer.Option(help="Name of the version; made of data and time by default.")] = None,
+    generation: Annotated[int, typer.Option(min=1, help="States of another generation cannot be read.")] = 1,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the data.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of weights, order and dropout.")] = 0,
+    threads: Annotated[int, typer.Option(min=1, help="Threads for TensorFlow.")] = 1,
+    promote: Annotated[bool, typer.Option(help="Let workers serve it once it is published.")] = True,
+    as_json: JsonOption = False,
+) -> None:
+    """Train a model, compare it with popularity and item transitions, publish it, and serve it.
+
+    Examples:
+
+    - `interest train`
+    - `interest train --data ./movietweetings --name movietweetings-10k --no-promote`
+    """
+    settings = settings_of(models=models, config=config)
+    interactions = load_data(data, name, settings.data_dir)
+    err.print(f"[dim]{interactions.name}: {interactions.terms}[/]", soft_wrap=True)
+    from model_store.encoder.runtime import use_threads
+    from model_store.registry import ModelRegistry
+    from model_store.training.publish import train_and_publish
+    from model_store.training.train import Recipe
+
+    use_threads(threads)
+    recipe = Recipe(seed=seed) if epochs is None else Recipe(seed=seed, epochs=epochs)
+    made = train_and_publish(
+        interactions,
+        ModelRegistry(settings.models.url),
+        recipe=recipe,
+        version=version,
+        generation=generation,
+        promote=promote,
+        console=err if as_json else out,
+    )
+    if as_json:
+        print_json({"version": made, "models": settings.models.url, "promoted": promote})
+    else:
+        out.print(
+            f"published {made} in {settings.models.url}{', served from now on' if promote else ''}", soft_wrap=True
+        )

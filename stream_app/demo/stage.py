@@ -1,0 +1,151 @@
+"""Everything a demo needs to be running: Kafka, Redis, topics, a model, a worker. All of it ends with the stage."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from pydantic import SecretStr
+
+from stream_app import topics
+from stream_app.demo import meter
+from stream_app.demo.errors import DemoError
+from stream_app.local import LeashedProcess, LocalKafka, LocalValkey
+from stream_app.local.server import HOST, free_port
+from stream_app.settings import Settings
+
+READY_TIMEOUT_S = 120.0
+WORKER_GRACE_S = 20.0
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Servers:
+    """Addresses of servers that are there already; None starts one."""
+
+    kafka: str | None = None
+    redis: str | None = None
+
+
+class Stage:
+    """A context manager; `settings` are those of everything that runs on it once it is entered."""
+
+    def __init__(self, settings: Settings, servers: Servers, say: Say) -> None:
+        self.settings = settings
+        self._servers = servers
+        self._say = say
+        self._folder = settings.data_dir.resolve() / "demo"
+        self._stack = ExitStack()
+        self._worker: LeashedProcess | None = None
+
+    def __enter__(self) -> Self:
+        with ExitStack() as opening:
+            kafka = self._servers.kafka or opening.enter_context(self._kafka()).bootstrap
+            redis = self._servers.redis or opening.enter_context(LocalValkey(self._folder / "redis")).url
+            self.settings = _with(self.settings, kafka, redis)
+            self._say(f"Kafka at {kafka}, Redis at {redis.rpartition('@')[2].removeprefix('redis://')}")
+            self._topics()
+            self._stack = opening.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self._stack.__exit__(kind, problem, where)
+
+    @property
+    def metrics_url(self) -> str:
+        return f"http://{HOST}:{self.settings.metrics.port}/metrics"
+
+    def start_worker(self) -> None:
+        """Start a worker; `wait_for_worker` says when it is ready."""
+        self._worker = self._stack.enter_context(_running(self._worker_argv(), self._worker_log, self._environment()))
+
+    def wait_for_worker(self) -> None:
+        """Returns once the worker takes events. Raises `DemoError` with the end of its log."""
+        deadline = time.monotonic() + READY_TIMEOUT_S
+        while True:
+            self.check_worker()
+            reading = meter.read(self.metrics_url, time.monotonic())
+            if reading is not None and reading.ready:
+                return
+            if time.monotonic() > deadline:
+                raise DemoError(f"the worker was not ready within {READY_TIMEOUT_S:.0f} s. {self._log_end()}")
+            time.sleep(0.1)
+
+    def check_worker(self) -> None:
+        """Raises `DemoError` if the worker has ended."""
+        code = self._worker.exit_code() if self._worker else None
+        if code is not None:
+            raise DemoError(f"the worker ended with status {code}. {self._log_end()}")
+
+    def train(self, data: Path) -> None:
+        """Train and publish a first model, in a process of its own: it needs a gigabyte that the demo does not."""
+        argv = [sys.executable, "-m", "stream_app", "train", "--data", str(data)]
+        if subprocess.run(argv, env=self._environment(), check=False).returncode:
+            raise DemoError("no model could be trained; the reason stands above")
+
+    def _kafka(self) -> LocalKafka:
+        self._say("starting Kafka and Valkey")
+        return LocalKafka(self._folder / "kafka")
+
+    def _topics(self) -> None:
+        topics.create(self.settings)
+        wrong = [finding for finding in topics.check(self.settings) if "partition count" in finding.problem]
+        if wrong:
+            raise DemoError("\n".join(f"{', '.join(each.topics)}: {each.problem}. {each.mend}" for each in wrong))
+
+    @property
+    def _worker_log(self) -> Path:
+        return self._folder / "worker.log"
+
+    def _worker_argv(self) -> list[str]:
+        self._worker_log.unlink(missing_ok=True)
+        return [sys.executable, "-m", "stream_app", "worker"]
+
+    def _log_end(self) -> str:
+        tail = self._worker.log_tail() if self._worker else ""
+        return f"The end of {self._worker_log}:\n{tail}"
+
+    def _environment(self) -> dict[str, str]:
+        """By environment, not by options: a password in a URL would show in the process list."""
+        settings = self.settings
+        return {
+            **os.environ,
+            "INTEREST_KAFKA__BOOTSTRAP": settings.kafka.bootstrap,
+            "INTEREST_KAFKA__GROUP": settings.kafka.group,
+            "INTEREST_KAFKA__PARTITIONS": str(settings.kafka.partitions),
+            "INTEREST_REDIS__URL": settings.redis.url.get_secret_value(),
+            "INTEREST_MODELS__URL": settings.models.url,
+            "INTEREST_METRICS__PORT": str(settings.metrics.port),
+            "INTEREST_METRICS__HOST": HOST,
+            "INTEREST_DATA_DIR": str(settings.data_dir),
+        }
+
+
+@contextmanager
+def _running(argv: list[str], log: Path, environment: dict[str, str]) -> Iterator[LeashedProcess]:
+    log.parent.mkdir(parents=True, exist_ok=True)
+    process = LeashedProcess(argv, log, environment)
+    try:
+        yield process
+    finally:
+        process.stop(WORKER_GRACE_S)
+
+
+def _with(settings: Settings, kafka: str, redis: str) -> Settings:
+    """The settings on these servers, with a free port for metrics."""
+    return settings.model_copy(
+        update={
+            "kafka": settings.kafka.model_copy(update={"bootstrap": kafka}),
+            "redis": settings.redis.model_copy(update={"url": SecretStr(redis)}),
+            "metrics": settings.metrics.model_copy(update={"port": free_port(), "host": HOST}),
+        }
+    )

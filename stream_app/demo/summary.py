@@ -1,0 +1,79 @@
+"""The end of a demo: are all events accounted for?"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from rich.table import Table
+
+from stream_app.demo.meter import NOT_NEW, Reading, quantile
+from stream_app.demo.view import milliseconds
+from stream_app.replay import Replayed
+
+SKIPPED = ("duplicate", "superseded", "forgotten")
+
+
+@dataclass(frozen=True)
+class Account:
+    """What was sent against what became of it."""
+
+    sent: Replayed
+    end: Reading
+
+    @property
+    def applied(self) -> int:
+        return self.end.outcomes.get("applied", 0)
+
+    @property
+    def skipped(self) -> int:
+        """Duplicates, and events overtaken by a newer rating, follow or erasure."""
+        return sum(self.end.outcomes.get(outcome, 0) for outcome in SKIPPED)
+
+    @property
+    def dead_lettered(self) -> int:
+        return self.end.outcomes.get("dead_lettered", 0)
+
+    @property
+    def accounted(self) -> int:
+        return self.applied + self.skipped + self.dead_lettered
+
+    @property
+    def complete(self) -> bool:
+        return self.accounted == self.sent.events
+
+    def document(self) -> dict[str, Any]:
+        """For `--json`."""
+        p50, p99 = (quantile(self.end.latency, share) for share in (0.5, 0.99))
+        return {
+            "complete": self.complete,
+            "sent": self.sent.events,
+            "sent_by_kind": self.sent.by_kind,
+            "applied": self.applied,
+            "skipped": self.skipped,
+            "dead_lettered": self.dead_lettered,
+            "redelivered": self.end.outcomes.get(NOT_NEW, 0),
+            "users": self.end.users,
+            "recommendations": self.end.recommendations,
+            "seconds": round(self.sent.seconds, 3),
+            "event_to_redis_p50_ms": p50 and round(p50 * 1000, 2),
+            "event_to_redis_p99_ms": p99 and round(p99 * 1000, 2),
+        }
+
+    def table(self) -> Table:
+        """For people."""
+        kinds = ", ".join(f"{count:,} {kind}s" for kind, count in self.sent.by_kind.items())
+        p50, p99 = (milliseconds(quantile(self.end.latency, share)) for share in (0.5, 0.99))
+        table = Table(title="summary", show_header=False)
+        table.add_column(style="dim")
+        table.add_column(justify="right")
+        table.add_row("sent", f"{self.sent.events:,}")
+        table.add_row("", kinds)
+        table.add_row("applied", f"{self.applied:,}")
+        table.add_row("skipped: duplicate, superseded, forgotten", f"{self.skipped:,}")
+        table.add_row("dead-lettered", f"{self.dead_lettered:,}")
+        table.add_section()
+        sign = "[green]all accounted for[/]" if self.complete else "[bold red]not all accounted for[/]"
+        table.add_row(sign, f"{self.accounted:,} of {self.sent.events:,}")
+        table.add_row("events/s, as sent", f"{self.sent.events_per_second:,.0f}")
+        table.add_row("event to Redis, p50 and p99", f"{p50}, {p99}")
+        table.add_row("users, recommendations", f"{self.end.users:,}, {self.end.recommendations:,}")
+        return table

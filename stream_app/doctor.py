@@ -1,0 +1,132 @@
+"""Is everything that a worker needs there and right? One answer a question, each with what to do."""
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from stream_app import topics
+from stream_app.settings import Settings
+
+# Event times further ahead than the settings allow are dead letters: a clock must be far better than that.
+MAX_CLOCK_S = 1.0
+TIMEOUT_S = 3.0
+
+
+@dataclass(frozen=True)
+class Check:
+    """One question and its answer. `ok` None: could not be asked, because of an earlier finding."""
+
+    name: str
+    ok: bool | None
+    detail: str
+    mend: str = ""
+
+
+def examine(settings: Settings) -> Iterator[Check]:
+    """All checks, in the order in which to mend them. Takes at most some seconds for each server that is away."""
+    yield from _kafka(settings)
+    yield from _redis(settings)
+    yield from _model(settings)
+
+
+def _kafka(settings: Settings) -> Iterator[Check]:
+    where = settings.kafka.bootstrap
+    try:
+        with topics.administration(settings) as admin:
+            brokers = len(admin.describe_cluster()["brokers"])
+        findings = topics.check(settings)
+    except topics.KafkaUnreachableError as problem:
+        yield Check("Kafka reachable", False, f"nothing answers at {where}", _mend_of(problem))
+        for name in ("topics exist", "partition counts", "topic configurations"):
+            yield Check(name, None, "not asked: Kafka is not reachable")
+        return
+    yield Check("Kafka reachable", True, f"{where}, {brokers} broker{'s' if brokers > 1 else ''}")
+    yield _topic_check("topics exist", findings, lambda text: "does not exist" in text, "all are there")
+    yield _topic_check(
+        "partition counts", findings, lambda text: "partition count" in text, f"{settings.kafka.partitions} everywhere"
+    )
+    other = [
+        finding for finding in findings if not any(word in finding.problem for word in ("exist", "partition count"))
+    ]
+    yield _topic_check("topic configurations", other, lambda _text: True, "as they must be")
+
+
+def _topic_check(name: str, findings: list[topics.Finding], about: Callable[[str], bool], fine: str) -> Check:
+    mine = [finding for finding in findings if about(finding.problem)]
+    if not mine:
+        return Check(name, True, fine)
+    detail = "; ".join(f"{', '.join(finding.topics)}: {finding.problem}" for finding in mine)
+    return Check(name, False, detail, "; ".join(dict.fromkeys(finding.mend for finding in mine)))
+
+
+def _redis(settings: Settings) -> Iterator[Check]:
+    import redis
+
+    from stream_app.logs import masked
+
+    url = settings.redis.url.get_secret_value()
+    where = masked(url)
+    try:
+        client = redis.Redis.from_url(url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S)
+    except ValueError as problem:
+        yield Check("Redis reachable", False, f"{where}: {problem}", "a URL like redis://HOST:6379/0")
+        yield Check("clock", None, "not asked: Redis is not reachable")
+        return
+    try:
+        before = time.time()
+        server_s = _redis_time(client)
+        after = time.time()
+        version = client.info("server")["redis_version"]
+    except redis.RedisError as problem:
+        mend = "start it, or name yours with --redis URL or INTEREST_REDIS__URL"
+        yield Check("Redis reachable", False, f"{where}: {problem}", mend)
+        yield Check("clock", None, "not asked: Redis is not reachable")
+        return
+    finally:
+        client.close()
+    yield Check("Redis reachable", True, f"{where}, version {version}")
+    yield judge_clock(server_s, before, after)
+
+
+def _redis_time(client: "redis.Redis") -> float:  # type: ignore[name-defined]  # noqa: F821  # imported where used
+    seconds, microseconds = client.time()
+    return float(seconds) + float(microseconds) / 1e6
+
+
+def judge_clock(server_s: float, before_s: float, after_s: float) -> Check:
+    """Compare a server's clock with ours, read before and after asking. Unix seconds."""
+    off = max(before_s - server_s, server_s - after_s, 0.0)
+    if off <= MAX_CLOCK_S:
+        return Check("clock", True, f"within {max(off, after_s - before_s):.3f} s of Redis's")
+    return Check(
+        "clock",
+        False,
+        f"{off:.1f} s away from Redis's: latencies lie, and events look as if they came from the future",
+        "keep all machines' clocks right with NTP (chrony, systemd-timesyncd)",
+    )
+
+
+def _model(settings: Settings) -> Iterator[Check]:
+    from model_store.manifest import ModelError
+    from model_store.registry import ModelRegistry
+
+    registry = ModelRegistry(settings.models.url)
+    try:
+        version = registry.current()
+        if version is None:
+            yield Check("model", False, f"none is promoted in {settings.models.url}", "interest train")
+            return
+        with tempfile.TemporaryDirectory(prefix="interest-doctor-") as scratch:
+            registry.fetch(version, Path(scratch) / version)
+    except (ModelError, OSError, ImportError) as problem:
+        mend = "publish it again (interest train), or interest models roll-back"
+        yield Check("model", False, f"{settings.models.url}: {problem}", mend)
+        return
+    yield Check("model", True, f"{version} in {settings.models.url}, checksums match")
+
+
+def _mend_of(problem: Exception) -> str:
+    """What an error's message asks for: the part after its colon."""
+    return str(problem).rpartition(": ")[2]
