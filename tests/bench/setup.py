@@ -1,5 +1,6 @@
 """A worker's surroundings for one measurement: topics and a group of its own, all else as it comes."""
 
+import time
 from dataclasses import dataclass
 
 from pydantic import SecretStr
@@ -9,6 +10,9 @@ from stream_app.local.server import free_port
 from stream_app.settings import Kafka, Log, Metrics, ModelStore, Redis, Settings, load
 from tests.bench.ground import Broker, Ground
 from tests.bench.load import topics_named
+from tests.bench.worker import Worker
+
+LOOK_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,3 +49,17 @@ def worker_settings(on: Ground, setup: WorkerSetup) -> Settings:
 def drop_topics(on: Ground, settings: Settings) -> None:
     """So that the next measurement does not share the disk's attention."""
     Broker(on.bootstrap).delete([topic.name for topic in topics.wanted(settings)])
+
+
+def wait_until_committed(on: Ground, worker: Worker, settings: Settings, timeout_s: float) -> None:
+    """Until every event that is in the inputs now is applied, durable and committed; by then Redis has it too.
+
+    Raises TimeoutError, and RuntimeError if the worker has ended."""
+    broker = Broker(on.bootstrap)
+    ends = broker.ends(list(settings.kafka.topics.inputs))
+    deadline = time.monotonic() + timeout_s
+    while lag := broker.lag(settings.kafka.group, ends):
+        worker.check()
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{lag} events are not committed after {timeout_s:.0f} s; see {worker.log}")
+        time.sleep(LOOK_S)

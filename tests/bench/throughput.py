@@ -16,12 +16,13 @@ from typing import Annotated, Any
 
 import typer
 
+from stream_app.settings import Settings
 from tests.bench.check import compare, reference
-from tests.bench.ground import Broker, Ground, ground, unique
+from tests.bench.ground import Ground, ground, unique
 from tests.bench.load import Population, generate, preload
 from tests.bench.model import catalogue_model, current_model
 from tests.bench.report import console, save, show
-from tests.bench.setup import WorkerSetup, drop_topics, worker_settings
+from tests.bench.setup import WorkerSetup, drop_topics, wait_until_committed, worker_settings
 from tests.bench.worker import Scrape, Worker
 
 START_S = 120.0
@@ -37,7 +38,7 @@ def measure(on: Ground, setup: WorkerSetup, events: int) -> dict[str, Any]:
     loaded = preload(on.bootstrap, settings.kafka.topics, drawn, end_ms)
     console.print(f"{events:,} events in Kafka after {loaded:.1f} s", style="dim")
     with Worker(settings, on.folder / f"{setup.name}.log") as worker:
-        figures = _clocked(on, worker, settings.kafka.group, list(settings.kafka.topics.inputs), events)
+        figures = _clocked(on, worker, settings, events)
     model = current_model(setup.model_url, on.folder / setup.name)
     with on.redis() as client:
         compare(client, reference(drawn, end_ms, model), model).demand("the worker")
@@ -46,16 +47,11 @@ def measure(on: Ground, setup: WorkerSetup, events: int) -> dict[str, Any]:
     return {"events": events, "users": setup.users, "zipf": setup.zipf, "partitions": setup.partitions, **figures}
 
 
-def _clocked(on: Ground, worker: Worker, group: str, inputs: list[str], events: int) -> dict[str, Any]:
-    broker = Broker(on.bootstrap)
-    ends = broker.ends(inputs)
+def _clocked(on: Ground, worker: Worker, settings: Settings, events: int) -> dict[str, Any]:
     began, cpu = _first_taken(worker)
     scrape = worker.wait("all events applied", lambda seen: _applied(seen) >= events, PATIENCE_S)
     applied_s = time.perf_counter() - began
-    while broker.lag(group, ends):
-        worker.check()
-        if time.perf_counter() - began > PATIENCE_S:
-            raise RuntimeError(f"{broker.lag(group, ends)} events are still uncommitted after {PATIENCE_S:.0f} s")
+    wait_until_committed(on, worker, settings, PATIENCE_S)
     seconds, cpu = time.perf_counter() - began, worker.cpu_seconds() - cpu
     scrape = worker.scrape() or scrape
     return {

@@ -62,10 +62,10 @@ class Worker:
     def __init__(self, settings: Settings, log: Path) -> None:
         self._env = {**_without_settings(os.environ), **environment(settings)}
         self._url = f"http://{settings.metrics.host}:{settings.metrics.port}/metrics"
-        self._log = log
+        self.log = log
 
     def __enter__(self) -> Self:
-        self._process = LeashedProcess([sys.executable, "-m", "stream_app.cli", "worker"], self._log, self._env)
+        self._process = LeashedProcess([sys.executable, "-m", "stream_app", "worker"], self.log, self._env)
         self._seen = psutil.Process(self._process.pid)
         return self
 
