@@ -17,7 +17,7 @@ from redis import exceptions
 from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_delay, wait_exponential_jitter
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_delay, wait_exponential, wait_random
 
 from stream_app.contracts.errors import SinkStopped
 from stream_app.contracts.redis_layout import (
@@ -172,7 +172,7 @@ class RedisSink:
             async for trial in AsyncRetrying(
                 retry=retry_if_exception(passes),
                 stop=stop_after_delay(self._settings.give_up_s),
-                wait=wait_exponential_jitter(initial=0.05, max=2.0, jitter=0.05),
+                wait=wait_exponential(multiplier=0.05, max=2.0) + wait_random(0, 0.05),
                 before_sleep=self._before_sleep,
                 reraise=True,
             ):

@@ -1,0 +1,340 @@
+"""What is an event, what is not and why; and that the fast way gives the same verdicts as the definition."""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from model_store.state.hashing import hash_id, hash_ids, partition_of
+from model_store.state.layout import Kind
+from stream_app.contracts.decode import decode_slab
+from stream_app.contracts.events import Click, Erasure, Follow, Rating
+from stream_app.contracts.reasons import Reason
+from stream_app.contracts.validity import CONTROL_CHARACTER, Limits, Rejected, judge
+
+NOW_MS = 1_790_000_000_000
+PARTITIONS = 4
+LIMITS = Limits(PARTITIONS, max_value_bytes=2_000)
+
+
+@dataclass(frozen=True)
+class Consumed:
+    """A record as it comes from Kafka."""
+
+    key: Any
+    value: Any
+    offset: int = 0
+    partition: int = 0
+    topic: str = "interest.clicks"
+    headers: list[tuple[str, bytes | None]] = field(default_factory=list)
+
+
+def users_of(partition: int, count: int) -> list[str]:
+    names = (f"user-{i}" for i in range(10_000))
+    return [name for name in names if partition_of(name.encode(), PARTITIONS) == partition][:count]
+
+
+USERS = users_of(0, 8)
+ELSEWHERE = users_of(1, 1)[0]
+FIELDS: dict[Kind, dict[str, Any]] = {
+    Kind.CLICK: {"event_id": "e1", "user_id": USERS[0], "item_id": "i1", "ts": NOW_MS, "dwell_ms": 1500},
+    Kind.FOLLOW: {
+        "event_id": "e1",
+        "user_id": USERS[0],
+        "target_id": "t1",
+        "target_type": "creator",
+        "action": "follow",
+        "ts": NOW_MS,
+    },
+    Kind.RATING: {"event_id": "e1", "user_id": USERS[0], "item_id": "i1", "rating": 4, "ts": NOW_MS},
+    Kind.ERASURE: {"event_id": "e1", "user_id": USERS[0], "ts": NOW_MS},
+}
+
+
+def record(kind: Kind = Kind.CLICK, offset: int = 0, **changes: Any) -> Consumed:
+    fields = FIELDS[kind] | changes
+    return Consumed(str(fields["user_id"]).encode(), json.dumps(fields).encode(), offset)
+
+
+def raw(value: bytes, offset: int = 0) -> Consumed:
+    return Consumed(USERS[0].encode(), value, offset)
+
+
+def without(name: str, kind: Kind = Kind.CLICK) -> Consumed:
+    fields = {key: value for key, value in FIELDS[kind].items() if key != name}
+    return raw(json.dumps(fields).encode())
+
+
+def text_of(**raw_json: str) -> Consumed:
+    """A click with some values given as JSON text."""
+    fields = {key: json.dumps(value) for key, value in FIELDS[Kind.CLICK].items()} | raw_json
+    return raw(("{" + ",".join(f'"{key}":{value}' for key, value in fields.items()) + "}").encode())
+
+
+HUGE = "9" * 30
+DEEP = '{"unknown":' + "[" * 9_000 + "]" * 9_000 + "}"
+
+BAD: list[tuple[str, Kind, Consumed, Reason]] = [
+    ("empty value", Kind.CLICK, raw(b""), Reason.NOT_JSON),
+    ("no json", Kind.CLICK, raw(b"hello"), Reason.NOT_JSON),
+    ("cut off", Kind.CLICK, raw(b'{"event_id":"e'), Reason.NOT_JSON),
+    ("trailing", Kind.CLICK, raw(record().value + b"x"), Reason.NOT_JSON),
+    ("byte order mark", Kind.CLICK, raw(b"\xef\xbb\xbf" + record().value), Reason.NOT_JSON),
+    ("invalid utf-8", Kind.CLICK, raw(record().value.replace(b"e1", b"e\xff")), Reason.NOT_JSON),
+    ("lone surrogate", Kind.CLICK, text_of(event_id=r'"\ud800"'), Reason.NOT_JSON),
+    ("NaN", Kind.CLICK, text_of(dwell_ms="NaN"), Reason.NOT_JSON),
+    ("array", Kind.CLICK, raw(b"[1]"), Reason.WRONG_TYPE),
+    ("null object", Kind.CLICK, raw(b"null"), Reason.WRONG_TYPE),
+    ("quoted ts", Kind.CLICK, record(ts=str(NOW_MS)), Reason.WRONG_TYPE),
+    ("fractional ts", Kind.CLICK, record(ts=NOW_MS + 0.5), Reason.WRONG_TYPE),
+    ("ts is a bool", Kind.CLICK, record(ts=True), Reason.WRONG_TYPE),
+    ("numeric item", Kind.CLICK, record(item_id=7), Reason.WRONG_TYPE),
+    ("null item", Kind.CLICK, record(item_id=None), Reason.WRONG_TYPE),
+    ("text rating", Kind.RATING, record(Kind.RATING, rating="4"), Reason.WRONG_TYPE),
+    *[
+        (f"no {name}", kind, without(name, kind), Reason.MISSING_FIELD)
+        for kind, fields in FIELDS.items()
+        for name in fields
+        if name != "dwell_ms"
+    ],
+    ("unknown target type", Kind.FOLLOW, record(Kind.FOLLOW, target_type="page"), Reason.UNKNOWN_VALUE),
+    ("unknown action", Kind.FOLLOW, record(Kind.FOLLOW, action="mute"), Reason.UNKNOWN_VALUE),
+    ("other key", Kind.CLICK, Consumed(USERS[1].encode(), record().value), Reason.KEY_MISMATCH),
+    ("null key", Kind.CLICK, Consumed(None, record().value), Reason.KEY_MISMATCH),
+    ("text key", Kind.CLICK, Consumed(USERS[0], record().value), Reason.KEY_MISMATCH),
+    ("number key", Kind.CLICK, Consumed(7, record().value), Reason.KEY_MISMATCH),
+    ("list key", Kind.CLICK, Consumed([1], record().value), Reason.KEY_MISMATCH),
+    ("empty user", Kind.CLICK, record(user_id=""), Reason.BAD_ID),
+    ("empty item", Kind.CLICK, record(item_id=""), Reason.BAD_ID),
+    ("empty event id", Kind.ERASURE, record(Kind.ERASURE, event_id=""), Reason.BAD_ID),
+    ("long item", Kind.CLICK, record(item_id="x" * 257), Reason.BAD_ID),
+    ("long item in bytes", Kind.CLICK, record(item_id="é" * 129), Reason.BAD_ID),
+    ("long target", Kind.FOLLOW, record(Kind.FOLLOW, target_id="x" * 257), Reason.BAD_ID),
+    ("empty target", Kind.FOLLOW, record(Kind.FOLLOW, target_id=""), Reason.BAD_ID),
+    ("long user", Kind.CLICK, record(user_id="x" * 257), Reason.BAD_ID),
+    ("control in item", Kind.CLICK, record(item_id="a\x00b"), Reason.BAD_ID),
+    ("newline in user", Kind.CLICK, record(user_id="a\nb"), Reason.BAD_ID),
+    ("delete in event id", Kind.CLICK, record(event_id="a\x7f"), Reason.BAD_ID),
+    ("infinite dwell", Kind.CLICK, text_of(dwell_ms="1e999"), Reason.OUT_OF_RANGE),
+    ("negative dwell", Kind.CLICK, record(dwell_ms=-1), Reason.OUT_OF_RANGE),
+    ("days of dwell", Kind.CLICK, record(dwell_ms=LIMITS.max_dwell_ms + 1), Reason.OUT_OF_RANGE),
+    ("rating below", Kind.RATING, record(Kind.RATING, rating=-0.5), Reason.OUT_OF_RANGE),
+    ("rating above", Kind.RATING, record(Kind.RATING, rating=5.5), Reason.OUT_OF_RANGE),
+    ("no scale", Kind.RATING, record(Kind.RATING, rating=0, scale_max=0), Reason.OUT_OF_RANGE),
+    ("negative scale, withdrawn", Kind.RATING, record(Kind.RATING, rating=None, scale_max=-1), Reason.OUT_OF_RANGE),
+    ("future", Kind.CLICK, record(ts=NOW_MS + LIMITS.max_future_ms + 1), Reason.TS_IN_FUTURE),
+    ("far future", Kind.CLICK, record(ts=2**63 - 1), Reason.TS_IN_FUTURE),
+    ("negative ts", Kind.CLICK, record(ts=-1), Reason.TS_INVALID),
+    ("huge ts", Kind.CLICK, text_of(ts=HUGE), Reason.TS_INVALID),
+    ("huge negative ts", Kind.CLICK, text_of(ts="-" + HUGE), Reason.TS_INVALID),
+    ("absurd ts", Kind.CLICK, text_of(ts="9" * 1_500), Reason.TS_INVALID),
+    ("too large", Kind.CLICK, record(surface="x" * 2_000), Reason.TOO_LARGE),
+    ("too large and no json", Kind.CLICK, raw(b"[" * 3_000), Reason.TOO_LARGE),
+    ("null", Kind.CLICK, Consumed(USERS[0].encode(), None), Reason.NULL_VALUE),
+    ("null with null key", Kind.CLICK, Consumed(None, None), Reason.NULL_VALUE),
+    ("elsewhere", Kind.CLICK, record(user_id=ELSEWHERE), Reason.WRONG_PARTITION),
+]
+
+GOOD: list[tuple[str, Kind, Consumed]] = [
+    *[(kind.name, kind, record(kind)) for kind in Kind],
+    ("unknown fields", Kind.CLICK, record(colour="red", nested={"a": [1, {"b": None}]})),
+    ("no dwell", Kind.CLICK, without("dwell_ms")),
+    ("null dwell", Kind.CLICK, record(dwell_ms=None)),
+    ("duplicate field: the last counts", Kind.CLICK, text_of(ts=f'1,"ts":{NOW_MS}')),
+    ("1970", Kind.CLICK, record(ts=0)),
+    ("just in time", Kind.CLICK, record(ts=NOW_MS + LIMITS.max_future_ms)),
+    ("longest ids", Kind.FOLLOW, record(Kind.FOLLOW, event_id="é" * 128, target_id="x" * 256)),
+    ("braces, spaces, scripts", Kind.CLICK, record(item_id=" {a} ключ 鍵 \U0001f511 ")),
+    ("withdrawn", Kind.RATING, record(Kind.RATING, rating=None)),
+    ("own scale", Kind.RATING, record(Kind.RATING, rating=87, scale_max=100)),
+    ("unfollow", Kind.FOLLOW, record(Kind.FOLLOW, action="unfollow")),
+]
+
+
+@pytest.mark.parametrize(("kind", "bad", "reason"), [pytest.param(*case[1:], id=case[0]) for case in BAD])
+def test_bad_record_has_its_reason_and_leaves_its_neighbours_alone(kind: Kind, bad: Consumed, reason: Reason) -> None:
+    bad = Consumed(bad.key, bad.value, 11, bad.partition)
+    before, after = record(kind, 10, event_id="before"), record(kind, 12, event_id="after")
+    decoded = decode_slab(kind, [before, bad, after], LIMITS, NOW_MS)
+    assert [(one.reason, one.record) for one in decoded.rejected] == [(reason, bad)]
+    assert decoded.rejected[0].message
+    assert decoded.batch is not None
+    assert decoded.batch.event_ids == ["before", "after"]
+    assert decoded.batch.offset.tolist() == [10, 12]
+
+
+@pytest.mark.parametrize(("kind", "good"), [pytest.param(*case[1:], id=case[0]) for case in GOOD])
+def test_good_record_is_taken(kind: Kind, good: Consumed) -> None:
+    decoded = decode_slab(kind, [good], LIMITS, NOW_MS)
+    assert decoded.rejected == []
+    assert not isinstance(judge(kind, good, LIMITS, NOW_MS), Rejected)
+
+
+def test_json_nested_beyond_the_recursion_limit_is_a_bad_record() -> None:
+    wide = Limits(PARTITIONS, max_value_bytes=1 << 20)
+    decoded = decode_slab(Kind.CLICK, [raw(DEEP.encode()), record(offset=1)], wide, NOW_MS)
+    assert [one.reason for one in decoded.rejected] == [Reason.NOT_JSON]
+    assert decoded.batch is not None
+
+
+def test_nothing_in_nothing_out() -> None:
+    decoded = decode_slab(Kind.CLICK, [], LIMITS, NOW_MS)
+    assert decoded.batch is None
+    assert decoded.rejected == []
+
+
+def test_slab_of_bad_records_has_no_batch() -> None:
+    decoded = decode_slab(Kind.CLICK, [raw(b"x"), record(ts=-1, offset=1)], LIMITS, NOW_MS)
+    assert decoded.batch is None
+    assert [one.record.offset for one in decoded.rejected] == [0, 1]
+
+
+def test_columns_of_each_kind() -> None:
+    click = decode_slab(Kind.CLICK, [record(), record(dwell_ms=None, offset=1)], LIMITS, NOW_MS).batch
+    rating = decode_slab(Kind.RATING, [record(Kind.RATING), record(Kind.RATING, rating=None)], LIMITS, NOW_MS).batch
+    follow = decode_slab(
+        Kind.FOLLOW, [record(Kind.FOLLOW), record(Kind.FOLLOW, action="unfollow")], LIMITS, NOW_MS
+    ).batch
+    erasure = decode_slab(Kind.ERASURE, [record(Kind.ERASURE)], LIMITS, NOW_MS).batch
+    assert click is not None
+    assert rating is not None
+    assert follow is not None
+    assert erasure is not None
+    assert click.value.tolist() == [1500, 0]
+    assert click.item.tolist() == [hash_id("i1")] * 2
+    assert click.event.tolist() == [hash_id("e1")] * 2
+    assert click.keys == [USERS[0].encode()] * 2
+    assert click.ts_ms.tolist() == [NOW_MS] * 2
+    assert rating.value[0] == np.float32(0.8)
+    assert np.isnan(rating.value[1])
+    assert follow.value.tolist() == [1, 0]
+    assert follow.item[0] == hash_id("creator:t1")
+    assert erasure.item.tolist() == [0]
+    assert {batch.value.dtype for batch in (click, rating, follow, erasure)} == {np.dtype(np.float32)}
+    assert [int(batch.kind[0]) for batch in (click, follow, rating, erasure)] == list(Kind)
+
+
+def test_user_and_topic_of_one_name_are_two_targets() -> None:
+    pair = [record(Kind.FOLLOW, target_type=kind) for kind in ("user", "topic")]
+    batch = decode_slab(Kind.FOLLOW, pair, LIMITS, NOW_MS).batch
+    assert batch
+    assert batch.item[0] != batch.item[1]
+
+
+def test_ids_that_only_together_equal_the_keys_are_bad() -> None:
+    first = Consumed(b"a", json.dumps(FIELDS[Kind.CLICK] | {"user_id": "a\nb"}).encode(), 0)
+    second = Consumed(b"b\nc", json.dumps(FIELDS[Kind.CLICK] | {"user_id": "c"}).encode(), 1)
+    decoded = decode_slab(Kind.CLICK, [first, second], LIMITS, NOW_MS, known={b"a", b"c"})
+    assert decoded.batch is None
+    assert [one.reason for one in decoded.rejected] == [Reason.BAD_ID, Reason.KEY_MISMATCH]
+
+
+def test_known_keys_are_not_looked_at_again() -> None:
+    moved = record(user_id=ELSEWHERE)
+    assert decode_slab(Kind.CLICK, [moved], LIMITS, NOW_MS).rejected
+    assert not decode_slab(Kind.CLICK, [moved], LIMITS, NOW_MS, known={ELSEWHERE.encode()}).rejected
+
+
+def test_every_reason_says_what_to_do() -> None:
+    assert {case[3] for case in BAD} == set(Reason)
+    for reason in Reason:
+        assert reason.meaning.endswith(".")
+        assert reason == reason.value
+
+
+@given(st.text())
+def test_control_characters_are_those_of_the_hash_column(text: str) -> None:
+    try:
+        raw_text = text.encode()
+    except UnicodeEncodeError:
+        return
+    assert bool(CONTROL_CHARACTER.search(raw_text)) != bool(hash_ids([text]).clean[0])
+
+
+IDS = st.sampled_from(["i1", "é" * 128, "x" * 256, "x" * 257, "", "a\nb", "a\x00", "}{", " "])
+NUMBERS = st.sampled_from([0, 1, 2.5, 5, 5.5, -1, 1e300, 86_400_001, None, "4"])
+TIMES = st.sampled_from([NOW_MS, 0, -1, NOW_MS + 300_001, 2**63 - 1, 2**63, -(2**63) - 1, 10**30, "now", None])
+CHANGES: dict[Kind, dict[str, st.SearchStrategy[Any]]] = {
+    Kind.CLICK: {"item_id": IDS, "dwell_ms": NUMBERS},
+    Kind.FOLLOW: {
+        "target_id": IDS,
+        "target_type": st.sampled_from(["user", "topic", "page"]),
+        "action": st.sampled_from(["follow", "unfollow", "mute"]),
+    },
+    Kind.RATING: {"item_id": IDS, "rating": NUMBERS, "scale_max": NUMBERS},
+    Kind.ERASURE: {},
+}
+KEYS = st.sampled_from([None, "text", 7, b"", b"a\nb", *[user.encode() for user in USERS]])
+GARBAGE = st.one_of(st.none(), st.binary(max_size=40), st.just(b"[" * 2_500), st.just(b'{"event_id":"\xff"}'))
+
+
+@st.composite
+def slabs(draw: st.DrawFn) -> tuple[Kind, list[Consumed], set[bytes]]:
+    kind = draw(st.sampled_from(list(Kind)))
+    strange = draw(st.integers(0, 3))
+    records = []
+    for offset in range(draw(st.integers(0, 12))):
+        user = draw(st.sampled_from([*USERS, ELSEWHERE])) if strange else draw(st.sampled_from(USERS))
+        fields = FIELDS[kind] | {"user_id": user, "event_id": f"e{offset}"}
+        key: Any = user.encode()
+        value: Any = json.dumps(fields).encode()
+        fault = draw(st.integers(0, 4 * strange)) if strange else 0
+        if fault == 1:
+            choices = CHANGES[kind] | {"ts": TIMES, "event_id": IDS, "user_id": IDS}
+            name = draw(st.sampled_from(sorted(choices)))
+            value = json.dumps(fields | {name: draw(choices[name])}).encode()
+        elif fault == 2:
+            key = draw(KEYS)
+        elif fault == 3:
+            value = draw(GARBAGE)
+        records.append(Consumed(key, value, offset))
+    return kind, records, {user.encode() for user in draw(st.sets(st.sampled_from(USERS)))}
+
+
+@settings(max_examples=400, deadline=None)
+@given(slabs())
+def test_slab_is_its_records_judged_one_by_one(slab: tuple[Kind, list[Consumed], set[bytes]]) -> None:
+    kind, records, known = slab
+    verdicts = [judge(kind, one, LIMITS, NOW_MS) for one in records]
+    good = [(one, verdict) for one, verdict in zip(records, verdicts, strict=True) if not isinstance(verdict, Rejected)]
+    decoded = decode_slab(kind, records, LIMITS, NOW_MS, known)
+    assert decoded.rejected == [verdict for verdict in verdicts if isinstance(verdict, Rejected)]
+    if not good:
+        assert decoded.batch is None
+        return
+    batch = decoded.batch
+    assert batch is not None
+    assert batch.keys == [one.key for one, _ in good]
+    assert batch.offset.tolist() == [one.offset for one, _ in good]
+    assert batch.event_ids == [event.event_id for _, event in good]
+    assert batch.ts_ms.tolist() == [event.ts for _, event in good]
+    assert batch.event.tolist() == [hash_id(event.event_id) for _, event in good]
+    assert batch.item.tolist() == [_item(event) for _, event in good]
+    np.testing.assert_array_equal(batch.value, np.array([_value(event) for _, event in good], np.float32))
+
+
+def _item(event: Any) -> int:
+    match event:
+        case Click() | Rating():
+            return hash_id(event.item_id)
+        case Follow():
+            return hash_id(event.target_type + ":" + event.target_id)
+        case _:
+            return 0
+
+
+def _value(event: Any) -> float:
+    match event:
+        case Click():
+            return event.dwell_ms or 0
+        case Rating():
+            return float("nan") if event.rating is None else event.rating / event.scale_max
+        case Follow():
+            return 1 if event.action == "follow" else 0
+        case Erasure():
+            return 0
+    raise AssertionError(event)
