@@ -40,7 +40,7 @@ def _is_a(problem: Exception, name: str) -> bool:
 
 
 def _redis_message(problem: Exception) -> str:
-    return f"Redis: {problem}. Start it, or name yours with --redis URL or INTEREST_REDIS__URL"
+    return f"Redis: {str(problem).rstrip('.')}. Start it, or name yours with --redis URL or INTEREST_REDIS__URL"
 
 
 def _settings_message(problem: Exception) -> str:

@@ -7,6 +7,7 @@ import typer
 from stream_app.commands.data import ML_100K, load_data
 from stream_app.commands.options import ConfigOption, JsonOption, ModelsOption, settings_of
 from stream_app.commands.output import err, out, print_json
+from stream_app.commands.quiet import native_messages_hidden
 
 
 def train(
@@ -32,10 +33,11 @@ def train(
     settings = settings_of(models=models, config=config)
     interactions = load_data(data, name, settings.data_dir)
     err.print(f"[dim]{interactions.name}: {interactions.terms}[/]", soft_wrap=True)
-    from model_store.encoder.runtime import use_threads
-    from model_store.registry import ModelRegistry
-    from model_store.training.publish import train_and_publish
-    from model_store.training.train import Recipe
+    with native_messages_hidden():
+        from model_store.encoder.runtime import use_threads
+        from model_store.registry import ModelRegistry
+        from model_store.training.publish import train_and_publish
+        from model_store.training.train import Recipe
 
     use_threads(threads)
     recipe = Recipe(seed=seed) if epochs is None else Recipe(seed=seed, epochs=epochs)

@@ -1,7 +1,7 @@
 """`interest worker`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -15,6 +15,7 @@ from stream_app.commands.options import (
     RedisOption,
     settings_of,
 )
+from stream_app.commands.quiet import native_messages_hidden
 
 if TYPE_CHECKING:
     from stream_app.settings import Settings
@@ -28,7 +29,9 @@ def worker(
     partitions: PartitionsOption = None,
     config: ConfigOption = None,
     metrics_port: Annotated[int | None, typer.Option(help="Port of /metrics; 0 takes a free one.")] = None,
-    log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"] | None, typer.Option(help="What is logged at least.")
+    ] = None,
     json_logs: Annotated[bool, typer.Option("--json-logs", help="One JSON object a log line.")] = False,
 ) -> None:
     """Run one worker until SIGTERM or Ctrl-C: events in, interests and recommendations out.
@@ -51,12 +54,13 @@ def worker(
     from stream_app import logs
 
     logs.configure(settings.log)
-    # TensorFlow and Faust are imported here and nowhere else in the command line.
-    from model_store.encoder.runtime import use_threads
-    from model_store.model import load_model
-    from stream_app.app import run_worker
-
     folder = served_model(settings)
+    # TensorFlow and Faust are imported by this command and no other.
+    with native_messages_hidden():
+        from model_store.encoder.runtime import use_threads
+        from model_store.model import load_model
+        from stream_app.app import run_worker
+
     use_threads(settings.models.threads)
     run_worker(settings, load_model(folder))
 

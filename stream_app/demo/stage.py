@@ -50,7 +50,7 @@ class Stage:
             kafka = self._servers.kafka or opening.enter_context(self._kafka()).bootstrap
             redis = self._servers.redis or opening.enter_context(LocalValkey(self._folder / "redis")).url
             self.settings = _with(self.settings, kafka, redis)
-            self._say(f"Kafka at {kafka}, Redis at {redis.rpartition('@')[2].removeprefix('redis://')}")
+            self._say(f"Kafka at {kafka}, Redis at {redis.rpartition('@')[2].removeprefix('redis://').removesuffix('/0')}")
             self._topics()
             self._stack = opening.pop_all()
         return self
