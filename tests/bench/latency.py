@@ -5,7 +5,8 @@
 The load comes from librdkafka in a process of its own. 50 events a second (a tenth, at low rates) are probes, sent by
 another process and timed as `probe.py` tells, from before the producer is called. JSON: `rate, seconds, probes, lost,
 p50_ms, p95_ms, p99_ms, max_ms`, what a plain Redis read cost the reader meanwhile (`redis_read_ms`, part of every
-sample) and the worker's share of one core (`worker_cpu`).
+sample), the worker's share of one core (`worker_cpu`), its own mean from Kafka's timestamp to Redis's answer
+(`worker_mean_ms`) and the mean of each stage of its cycles (`stages_ms`).
 """
 
 import subprocess
@@ -23,9 +24,9 @@ from tests.bench.ground import Ground, ground, unique
 from tests.bench.load import Sender
 from tests.bench.model import catalogue_model
 from tests.bench.probe import KEY_PREFIX, Probes, TrackingClient
-from tests.bench.report import percentiles_ms, save, show
+from tests.bench.report import percentiles_ms, plain, save, show
 from tests.bench.setup import WorkerSetup, worker_settings
-from tests.bench.worker import Worker
+from tests.bench.worker import Scrape, Worker
 
 PROBES_PER_S = 50.0
 SETTLE_S = 5.0
@@ -47,9 +48,9 @@ def measure(on: Ground, setup: WorkerSetup, rate: float, seconds: float) -> dict
         load = stack.enter_context(_load(on, setup, clicks.removesuffix(".clicks"), rate - probe_rate, seconds))
         Probes(client, sender, clicks, f"{name}-settle").run(probe_rate, SETTLE_S, worker.check)
         probes = Probes(client, sender, clicks, name)
-        cpu, began = worker.cpu_seconds(), time.perf_counter()
+        before, cpu, began = worker.scrape(), worker.cpu_seconds(), time.perf_counter()
         probes.run(probe_rate, seconds, worker.check)
-        cpu, took = worker.cpu_seconds() - cpu, time.perf_counter() - began
+        cpu, took, after = worker.cpu_seconds() - cpu, time.perf_counter() - began, worker.scrape()
         reached = load.wait(60)
     if reached:
         raise SystemExit(f"the load generator ended with status {reached}")
@@ -61,7 +62,28 @@ def measure(on: Ground, setup: WorkerSetup, rate: float, seconds: float) -> dict
         **percentiles_ms(probes.seconds()),
         "redis_read_ms": float(np.median(probes.round_trips_s) * 1e3),
         "worker_cpu": cpu / took,
+        "worker_mean_ms": mean_ms(before, after, "interest_event_to_redis_seconds"),
+        "stages_ms": stages_ms(before, after),
     }
+
+
+def mean_ms(before: Scrape | None, after: Scrape | None, histogram: str) -> float:
+    """Mean of what a histogram of seconds took between two scrapes."""
+    if before is None or after is None:
+        return float("nan")
+    spent, times = (after.total(histogram + part) - before.total(histogram + part) for part in ("_sum", "_count"))
+    return 1e3 * spent / times if times else float("nan")
+
+
+def stages_ms(before: Scrape | None, after: Scrape | None) -> dict[str, float]:
+    """Mean milliseconds of each stage of a cycle between two scrapes."""
+    if before is None or after is None:
+        return {}
+    spent, times = (
+        {stage: value - before.by(name, "stage").get(stage, 0.0) for stage, value in after.by(name, "stage").items()}
+        for name in ("interest_stage_seconds_sum", "interest_stage_seconds_count")
+    )
+    return {stage: 1e3 * spent[stage] / times[stage] for stage in spent if times[stage]}
 
 
 def _wait_until_readable(probes: Probes, worker: Worker) -> None:
@@ -111,7 +133,8 @@ def main(
             setup = WorkerSetup(unique("latency"), model, partitions, users, items, zipf)
             rows.append(measure(on, setup, each, seconds))
             on.empty_redis()
-    show("published to readable in Redis by another client", rows)
+    show("published to readable in Redis by another client", [plain(row) for row in rows])
+    show("mean ms of a cycle's stages", [{"rate": row["rate"], **row["stages_ms"]} for row in rows])
     save(json, {**rows[0], "rows": rows} if len(rows) == 1 else {"rows": rows})
     if any(row["lost"] for row in rows):
         raise SystemExit("probes were lost: the percentiles are too good")

@@ -14,6 +14,9 @@ from rich.table import Table
 
 console = Console()
 
+WIDE = 6
+"""Figures that fit side by side."""
+
 
 def machine() -> dict[str, object]:
     """On what the figures were taken."""
@@ -26,14 +29,31 @@ def percentiles_ms(seconds: npt.NDArray[np.float64]) -> dict[str, float]:
     return {"p50_ms": float(p50), "p95_ms": float(p95), "p99_ms": float(p99), "max_ms": float(seconds.max() * 1e3)}
 
 
+def plain(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """Those figures that are one value."""
+    return {name: value for name, value in figures.items() if not isinstance(value, dict)}
+
+
 def show(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    """One line for each row; the columns are those of the first."""
-    table = Table(title=title, title_justify="left")
-    for name in rows[0]:
-        table.add_column(name.replace("_", " "), justify="left" if isinstance(rows[0][name], str) else "right")
-    for row in rows:
-        table.add_row(*map(_cell, row.values()))
+    """A table: one line for each row; with many figures one line for each of them, so that it fits a terminal."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    table = Table(title=title, title_justify="left", show_header=len(names) <= WIDE)
+    if len(names) <= WIDE:
+        for name in names:
+            table.add_column(_words(name), justify="left" if isinstance(rows[0].get(name), str) else "right")
+        for row in rows:
+            table.add_row(*(_cell(row.get(name, "")) for name in names))
+    else:
+        table.add_column()
+        for _ in rows:
+            table.add_column(justify="right")
+        for name in names:
+            table.add_row(_words(name), *(_cell(row.get(name, "")) for row in rows))
     console.print(table)
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def save(path: Path | None, figures: Mapping[str, Any]) -> None:

@@ -21,7 +21,7 @@ from tests.bench.check import compare, reference
 from tests.bench.ground import Ground, ground, unique
 from tests.bench.load import Population, generate, preload
 from tests.bench.model import catalogue_model, current_model
-from tests.bench.report import console, save, show
+from tests.bench.report import console, plain, save, show
 from tests.bench.setup import WorkerSetup, drop_topics, wait_until_committed, worker_settings
 from tests.bench.worker import Scrape, Worker
 
@@ -101,7 +101,7 @@ def main(
             measure(on, WorkerSetup(unique("throughput"), model, partitions, users, items, zipf), events)
             for _ in range(runs)
         ]
-    show("throughput of one worker", [{k: v for k, v in row.items() if not isinstance(v, dict)} for row in rows])
+    show("throughput of one worker", [plain(row) for row in rows])
     median = sorted(rows, key=lambda row: row["events_per_second"])[len(rows) // 2]
     show("seconds in each stage", [{name: round(spent, 3) for name, spent in median["stages"].items()}])
     save(json, {**median, "runs": rows})
