@@ -12,7 +12,7 @@ from model_store.state.layout import DIM, REC_ITEMS, RING
 from model_store.state.seen import is_seen
 from model_store.state.writes import find
 
-_BLOCK = 32
+_BLOCK = 64
 
 
 @kernel
@@ -39,7 +39,7 @@ def _select(scores, bias, hashes, records, row, skip_last, out_item, out_score):
     worst = np.float32(-np.inf)
     for start in range(0, count, _BLOCK):
         stop = min(count, start + _BLOCK)
-        if size == k and _largest(scores, bias, start, stop) <= worst:
+        if size == k and not _any_above(scores[start:stop], bias[start:stop], worst):
             continue
         for j in range(start, stop):
             score = scores[j] + bias[j]
@@ -52,12 +52,13 @@ def _select(scores, bias, hashes, records, row, skip_last, out_item, out_score):
     return size
 
 
-@njit(nogil=True, cache=True, fastmath=True)
-def _largest(scores, bias, start, stop):  # type: ignore[no-untyped-def]
-    largest = np.float32(-3.4e38)
-    for j in range(start, stop):
-        largest = max(largest, scores[j] + bias[j])
-    return largest
+@kernel
+def _any_above(scores, bias, worst):  # type: ignore[no-untyped-def]
+    """Without branches and with indices that cannot be negative, so that it compiles to vector instructions."""
+    above = np.int32(0)
+    for j in range(len(scores)):
+        above += np.int32(scores[j] + bias[j] > worst)
+    return above > 0
 
 
 @kernel

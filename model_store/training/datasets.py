@@ -139,8 +139,8 @@ def lastfm(folder: Path) -> Interactions:
 
 def ciao(folder: Path) -> Interactions:
     """`rating.txt` (user, item, category, rating, helpfulness, seconds; days only) and `trust.txt` as follows."""
-    table = np.loadtxt(folder / "rating.txt")
-    trust = np.loadtxt(folder / "trust.txt").astype(np.int64)
+    table = np.loadtxt(folder / "rating.txt", ndmin=2)
+    trust = np.loadtxt(folder / "trust.txt", ndmin=2).astype(np.int64)
     ids = table[:, :3].astype(np.int64)
     log = Log(
         users=[str(user) for user in ids[:, 0]],

@@ -9,6 +9,7 @@ from model_store.training.interactions import Interactions
 
 Float32 = npt.NDArray[np.float32]
 Int32 = npt.NDArray[np.int32]
+Int64 = npt.NDArray[np.int64]
 
 RECENT_WEIGHTS = (1.0, 0.5, 0.25)
 _SHRINKAGE = 5.0
@@ -32,26 +33,38 @@ class Popularity:
 
 @dataclass(frozen=True, slots=True)
 class Transitions:
-    """Item-to-next-item counts; row i is how often each item came right after i, divided by the row's sum + 5."""
+    """How often each item came right after each other one; all pairs that occurred, sorted by the first item.
 
-    table: Float32
+    Attributes:
+        bounds: int64 [m + 1]; the pairs of item i are bounds[i] .. bounds[i + 1].
+        after: int64 [pairs], the second item.
+        share: float32 [pairs], the pair's count / (count of all pairs of the first item + 5).
+    """
+
+    bounds: Int64
+    after: Int64
+    share: Float32
 
     @staticmethod
     def fit(train: Interactions) -> "Transitions":
         """Count pairs of neighbours in each user's history."""
         order = np.lexsort((train.ts_ms, train.user))
-        user, item = train.user[order], train.item[order]
+        user, item, count = train.user[order], train.item[order].astype(np.int64), len(train.items)
         same = user[1:] == user[:-1]
-        table = np.zeros((len(train.items), len(train.items)), np.float32)
-        np.add.at(table, (item[:-1][same], item[1:][same]), 1)
-        return Transitions(table / (table.sum(axis=1, keepdims=True) + np.float32(_SHRINKAGE)))
+        pairs, times = np.unique(item[:-1][same] * count + item[1:][same], return_counts=True)
+        total = np.bincount(pairs // count, weights=times, minlength=count)
+        share = times / (total[pairs // count] + _SHRINKAGE)
+        bounds = np.searchsorted(pairs, np.arange(count + 1) * count)
+        return Transitions(bounds, pairs % count, share.astype(np.float32))
 
     def scores(self, recent: Int32) -> Float32:
         """float32 [n, m] for users whose last items are `recent` (int32 [n, 3], newest first, -1 for none)."""
-        result = np.zeros((len(recent), len(self.table)), np.float32)
+        result = np.zeros((len(recent), len(self.bounds) - 1), np.float32)
         for column, weight in enumerate(RECENT_WEIGHTS):
-            known = recent[:, column] >= 0
-            result[known] += np.float32(weight) * self.table[recent[known, column]]
+            for row in np.flatnonzero(recent[:, column] >= 0):
+                item = recent[row, column]
+                pairs = slice(self.bounds[item], self.bounds[item + 1])
+                result[row, self.after[pairs]] += np.float32(weight) * self.share[pairs]
         return result
 
 

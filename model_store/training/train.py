@@ -80,7 +80,10 @@ def train(
     generation: int = 1,
     report: Callable[[Progress], None] | None = None,
 ) -> ModelParts:
-    """Train on all of `data` (leave out beforehand what is to be predicted). Deterministic on one thread."""
+    """Train on all of `data`; leave out beforehand what is to be predicted.
+
+    The same seed gives the same start, order and dropout; TensorFlow sums gradients in any order, so last bits differ.
+    """
     tf.random.set_seed(recipe.seed)
     trainer = _Trainer(data, recipe)
     started, step = time.monotonic(), 0

@@ -1,0 +1,95 @@
+"""Metrics and rivals against plain loops."""
+
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model_store.training.interactions import Interactions, ItemFacts, Log, assemble
+from model_store.training.metrics import ranking, ranks, topic_scores
+from model_store.training.rivals import Popularity, Transitions, recent_items
+
+ITEMS = 6
+
+
+@given(st.data())
+def test_ranks_against_sorting(data: st.DataObject) -> None:
+    scores = data.draw(st.lists(st.integers(0, 3), min_size=ITEMS, max_size=ITEMS))
+    hidden = data.draw(st.lists(st.booleans(), min_size=ITEMS, max_size=ITEMS))
+    target = data.draw(st.integers(0, ITEMS - 1))
+    found = ranks(np.array([scores], np.float32), np.array([target]), np.array([hidden]))[0]
+    if hidden[target]:
+        assert found == ITEMS
+    else:
+        # The target comes last among its equals.
+        order = sorted((item for item in range(ITEMS) if not hidden[item]), key=lambda i: (-scores[i], i == target))
+        assert found == order.index(target)
+
+
+def test_a_target_without_a_number_is_a_miss() -> None:
+    scores = np.array([[1.0, math.nan, 0.0]], np.float32)
+    assert ranks(scores, np.array([1]), np.zeros((1, 3), np.bool_)).tolist() == [3]
+
+
+def test_ranking_by_hand() -> None:
+    figures = ranking(np.array([0, 1, 9, 10, 400]))
+    assert figures.users == 5
+    assert figures.hit_rate_10 == pytest.approx(3 / 5)
+    assert figures.hit_rate_1 == pytest.approx(1 / 5)
+    assert figures.ndcg_10 == pytest.approx((1 + 1 / math.log2(3) + 1 / math.log2(11)) / 5)
+    assert figures.mean_reciprocal_rank == pytest.approx((1 + 1 / 2 + 1 / 10 + 1 / 11 + 1 / 401) / 5)
+
+
+def test_topics_by_hand() -> None:
+    probability = np.array([[0.5, 0.3, 0.1, 0.06, 0.04], [0.1, 0.2, 0.3, 0.39, 0.01], [1, 0, 0, 0, 0]], np.float32)
+    actual = np.array([[1, 0, 0, 1, 0], [0, 1, 1, 0, 0], [0, 0, 0, 0, 0]], np.float32)
+    figures = topic_scores(probability, actual)
+    # Predicted {0, 1, 2} of {0, 3}, and {3, 2, 1} of {1, 2}: three hits of six predictions and four topics.
+    assert figures.users == 2
+    assert figures.precision == pytest.approx(3 / 6)
+    assert figures.recall == pytest.approx(3 / 4)
+    assert figures.f1 == pytest.approx(2 * 0.5 * 0.75 / 1.25)
+    assert figures.accuracy == pytest.approx(1 / 2)
+
+
+def test_topics_of_nobody() -> None:
+    nothing = topic_scores(np.ones((2, 3), np.float32) / 3, np.zeros((2, 3), np.float32))
+    assert (nothing.users, nothing.precision, nothing.recall, nothing.f1, nothing.accuracy) == (0, 0, 0, 0, 0)
+
+
+@pytest.fixture
+def data() -> Interactions:
+    rng = np.random.default_rng(4)
+    users, items = rng.integers(0, 8, 200), rng.integers(0, 12, 200)
+    log = Log(
+        [f"u{user}" for user in users], [f"i{item}" for item in items], rng.integers(0, 500, 200) * 1000,
+        np.full(200, np.nan, np.float32), 1.0,
+    )  # fmt: skip
+    return assemble("made", "none", log, ItemFacts())
+
+
+def _histories(data: Interactions) -> list[list[int]]:
+    return [data.item[data.user == user].tolist() for user in range(len(data.users))]
+
+
+def test_popularity_counts(data: Interactions) -> None:
+    scores = Popularity.fit(data).scores(recent_items(data))
+    expected = [sum(history.count(item) for history in _histories(data)) for item in range(len(data.items))]
+    assert scores.shape == (len(data.users), len(data.items))
+    assert scores[0].tolist() == scores[-1].tolist() == expected
+
+
+def test_transitions_against_plain_loops(data: Interactions) -> None:
+    count = [[0] * len(data.items) for _ in data.items]
+    for history in _histories(data):
+        for before, after in pairwise(history):
+            count[before][after] += 1
+    scores = Transitions.fit(data).scores(recent_items(data))
+    for user, history in enumerate(_histories(data)):
+        for item in range(len(data.items)):
+            recent = zip(history[::-1], (1, 0.5, 0.25), strict=False)
+            expected = sum(weight * count[before][item] / (sum(count[before]) + 5) for before, weight in recent)
+            assert scores[user, item] == pytest.approx(expected, rel=1e-5, abs=1e-7)
