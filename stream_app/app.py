@@ -9,10 +9,13 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+import faust
 import structlog
+from mode.loop import use as use_event_loop
 
 from model_store.model import InterestModel
 from stream_app.contracts.errors import StopWorker
+from stream_app.contracts.redis_layout import ModelCard
 from stream_app.faust_slab.app import SlabApp
 from stream_app.faust_slab.fatal import stop_process
 from stream_app.observability import WorkerMetrics
@@ -50,6 +53,7 @@ def build_app(settings: Settings, model: InterestModel, metrics: WorkerMetrics) 
     )
     updater = Updater(settings, model, sinks, FloodGuard.of(settings.accept), metrics, wall_clock_ms)
     app.engine = updater
+    app.before_start = _opening(sinks.interests, model)
     _add_agent(app, updater, settings)
     heartbeat = Heartbeat(settings.cycle.stall_s, metrics)
     for name, task in {
@@ -77,7 +81,22 @@ def _add_agent(app: SlabApp, updater: Updater, settings: Settings) -> None:
             updater.put(event.message.value)
 
 
-def _crash_only(name: str, task: Callable[[], Coroutine[Any, Any, NoReturn]]) -> Callable[[], Coroutine[Any, Any, None]]:
+def _opening(redis: RedisSink, model: InterestModel) -> Callable[[], Coroutine[Any, Any, None]]:
+    """Redis must answer before this worker joins the group and takes partitions from others."""
+
+    async def open_redis() -> None:
+        try:
+            await redis.open()
+            await redis.announce(ModelCard(model.version, model.topics, generation=model.generation), wall_clock_ms())
+        except StopWorker as error:
+            stop_process("start", error)
+
+    return open_redis
+
+
+def _crash_only(
+    name: str, task: Callable[[], Coroutine[Any, Any, NoReturn]]
+) -> Callable[[], Coroutine[Any, Any, None]]:
     """A task whose fault ends the process: Faust would log it and go on without the task."""
 
     async def run() -> None:
@@ -118,14 +137,13 @@ class Heartbeat:
 
 def run_worker(settings: Settings, model: InterestModel) -> NoReturn:
     """Serve until SIGTERM or SIGINT (then exit status 0), or until a fault (70)."""
-    from mode.worker import Worker  # noqa: PLC0415
-
+    use_event_loop("uvloop")  # a third less CPU an event than asyncio's own (measured)
     metrics = WorkerMetrics()
     metrics.model.labels(model.version, str(model.generation)).set(1)
     port = metrics.serve(settings.metrics)
-    log.info("metrics", url=f"http://{settings.metrics.host}:{port}/metrics")
+    log.info("metrics are served", url=f"http://{settings.metrics.host}:{port}/metrics")
     app = build_app(settings, model, metrics)
-    worker = Worker(app, loglevel=settings.log.level, logging_config=None, override_logging=False)
-    worker.execute_from_commandline()
+    log.info("starting", kafka=settings.kafka.bootstrap, group=settings.kafka.group, model=model.version)
+    faust.Worker(app, override_logging=False, redirect_stdouts=False).execute_from_commandline()
     sys.stdout.flush()
     os._exit(0)

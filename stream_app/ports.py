@@ -33,7 +33,7 @@ class SlabSource(Protocol):
 
 
 class InterestSink(Protocol):
-    async def write(self, views: InterestViews) -> None:
+    async def write(self, views: InterestViews) -> object:
         """Returns when readers see the views, or newer ones. Retries for as long as settings allow, then raises
         StopWorker. May be repeated harmlessly."""
 

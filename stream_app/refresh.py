@@ -102,7 +102,9 @@ class Refresher:
         for start in range(0, len(rows), GATHER_USERS):
             chunk = rows[start : start + GATHER_USERS]
             async with self._lock:
-                readings.append(await self._bench.run(len(chunk) <= self._inline_users, _read_states, arena.records, chunk))
+                readings.append(
+                    await self._bench.run(len(chunk) <= self._inline_users, _read_states, arena.records, chunk)
+                )
         return readings[0] if len(readings) == 1 else _joined(readings)
 
     async def _read_out(self, rows: Float32) -> Float32:

@@ -53,10 +53,14 @@ class Flood(Protocol):
 class Sinks(Protocol):
     """Where effects go."""
 
-    interests: InterestSink
-    recommendations: RecommendationSink
-    dead_letters: DeadLetterSink
-    changelog: Changelog
+    @property
+    def interests(self) -> InterestSink: ...
+    @property
+    def recommendations(self) -> RecommendationSink: ...
+    @property
+    def dead_letters(self) -> DeadLetterSink: ...
+    @property
+    def changelog(self) -> Changelog: ...
 
 
 class Updater:
@@ -83,7 +87,9 @@ class Updater:
         self._state_lock = asyncio.Lock()  # held by whoever reads or changes records
         self._cycle_lock = asyncio.Lock()  # held while a cycle is applied
         self._flush_lock = asyncio.Lock()
-        self._refresher = Refresher(model, self.states, self._state_lock, self._bench, settings.models, settings.recommend, metrics)
+        self._refresher = Refresher(
+            model, self.states, self._state_lock, self._bench, settings.models, settings.recommend, metrics
+        )
         self._inbox: deque[Slab] = deque()
         self._arrived, self._room = asyncio.Event(), asyncio.Event()
         self._touched = asyncio.Event()
@@ -252,7 +258,7 @@ class Updater:
             self._effects_done = offer.pending.cycle
             self._progress.notify_all()
 
-    async def _timed(self, stage: str, effect: Awaitable[None]) -> None:
+    async def _timed(self, stage: str, effect: Awaitable[object]) -> None:
         with self._metrics.stage.labels(stage).time():
             await effect
 
@@ -306,7 +312,9 @@ class Updater:
             for start in range(0, len(rows), ENCODE_USERS):
                 chunk = rows[start : start + ENCODE_USERS]
                 async with self._state_lock:
-                    values, ends = await self._bench.run(len(chunk) <= INLINE_ENCODE, self.states.encode, partition, chunk)
+                    values, ends = await self._bench.run(
+                        len(chunk) <= INLINE_ENCODE, self.states.encode, partition, chunk
+                    )
                 written.append((partition, [arena.keys[row] for row in chunk.tolist()], values, ends))
         return written
 

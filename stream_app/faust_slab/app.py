@@ -2,6 +2,7 @@
 
 import os
 import socket
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import faust
@@ -19,6 +20,7 @@ class SlabApp(faust.App):
     """A Faust app whose consumer hands slabs to `engine`."""
 
     engine: Engine
+    before_start: Callable[[], Awaitable[None]]
 
     def __init__(self, settings: Settings, **kwargs: Any) -> None:
         self.kafka, self.cycle = settings.kafka, settings.cycle
@@ -30,6 +32,10 @@ class SlabApp(faust.App):
             value_type=bytes,
             recovery_buffer_size=16,  # counts messages, which are slabs
         )
+
+    async def on_start(self) -> None:
+        await self.before_start()
+        await super().on_start()
 
     def _new_transport(self) -> SlabTransport:
         return SlabTransport(self.conf.broker_consumer, self)
