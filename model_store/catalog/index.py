@@ -17,8 +17,8 @@ Float32 = npt.NDArray[np.float32]
 
 _ARRAYS = "items.npz"
 _TEXTS = "items.json"
-# One chunk of scores stays in a core's second-level cache between the matrix product that makes it and the kernel.
-_CHUNK_SCORES = 1 << 18
+# 4 MiB of scores at a time: enough users for a matrix product at full speed, few enough for a shared cache to hold.
+_CHUNK_SCORES = 1 << 20
 _NORM_FLOOR = 1e-12
 
 
@@ -103,10 +103,11 @@ class ItemIndex:
         """
         count, wanted = len(rows), min(k, len(self))
         picks = _no_picks(count, k)
-        step = max(1, _CHUNK_SCORES // max(1, len(self)))
+        step = max(1, min(count, _CHUNK_SCORES // max(1, len(self))))
+        buffer = np.empty((step, len(self)), np.float32)
         for start in range(0, count if wanted else 0, step):
             part = slice(start, min(count, start + step))
-            scores = outputs[part, :DIM] @ self.vectors.T
+            scores = np.matmul(outputs[part, :DIM], self.vectors.T, out=buffer[: part.stop - start])
             pick(
                 scores, self.bias, self.hashes, self._rows.slots, self.vectors, self._directions, self.topic,
                 self._allowed, records, rows[part], np.ascontiguousarray(outputs[part, DIM:VECTORS]), skip_last[part],

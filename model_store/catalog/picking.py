@@ -12,7 +12,7 @@ from model_store.state.layout import DIM, REC_ITEMS, RING
 from model_store.state.seen import is_seen
 from model_store.state.writes import find
 
-_BLOCK = 64
+_BLOCK = 32
 
 
 @kernel
