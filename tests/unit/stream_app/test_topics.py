@@ -1,0 +1,80 @@
+"""What is said about topics that are not as they must be."""
+
+from dataclasses import replace
+
+import pytest
+
+from stream_app.settings import Settings, load
+from stream_app.topics import ActualTopic, judge, wanted
+
+
+def as_wanted(settings: Settings) -> dict[str, ActualTopic]:
+    """Topics just as the settings want them."""
+    return {
+        topic.name: ActualTopic(topic.name, topic.partitions, topic.replication, dict(topic.configs))
+        for topic in wanted(settings)
+    }
+
+
+@pytest.fixture
+def settings() -> Settings:
+    return load(kafka={"partitions": 6})
+
+
+def test_right_topics_have_no_findings(settings: Settings) -> None:
+    assert judge(wanted(settings), as_wanted(settings)) == []
+
+
+def test_inputs_and_changelog_are_bound_to_the_partition_count_and_others_are_not(settings: Settings) -> None:
+    bound = {topic.name for topic in wanted(settings) if topic.exact_partitions}
+    assert bound == {*settings.kafka.topics.inputs, settings.kafka.changelog}
+
+
+def test_missing_topic_asks_for_create(settings: Settings) -> None:
+    found = as_wanted(settings)
+    del found["interest.items"]
+    (finding,) = judge(wanted(settings), found)
+    assert finding.topics == ("interest.items",)
+    assert finding.mend == "interest topics create"
+
+
+def test_partition_counts_that_differ_from_each_other_come_first(settings: Settings) -> None:
+    found = as_wanted(settings)
+    found["interest.ratings"] = replace(found["interest.ratings"], partitions=8)
+    first, second = judge(wanted(settings), found)
+    assert "interest.clicks 6" in first.problem
+    assert "interest.ratings 8" in first.problem
+    assert "delete them" in first.mend
+    assert second.topics == ("interest.ratings",)
+
+
+def test_one_count_everywhere_but_not_the_settings_names_the_setting(settings: Settings) -> None:
+    found = {name: replace(topic, partitions=12) for name, topic in as_wanted(settings).items()}
+    (finding,) = judge(wanted(settings), found)
+    assert "INTEREST_KAFKA__PARTITIONS=12" in finding.mend
+    assert len(finding.topics) == 5
+
+
+def test_same_problem_of_several_topics_is_said_once(settings: Settings) -> None:
+    assert [finding.problem for finding in judge(wanted(settings), {})] == ["does not exist"]
+
+
+@pytest.mark.parametrize(("value", "findings"), [("0.1", 0), ("0.10", 0), ("0.5", 1), ("", 1)])
+def test_configurations_are_compared_as_numbers_where_they_are(settings: Settings, value: str, findings: int) -> None:
+    found = as_wanted(settings)
+    changelog = found[settings.kafka.changelog]
+    found[changelog.name] = replace(changelog, configs={**changelog.configs, "min.cleanable.dirty.ratio": value})
+    assert len(judge(wanted(settings), found)) == findings
+
+
+def test_three_replicas_ask_for_two_in_sync(settings: Settings) -> None:
+    assert all("min.insync.replicas" not in topic.configs for topic in wanted(settings))
+    replicated = load(kafka={"replication": 3})
+    assert all(topic.configs["min.insync.replicas"] == "2" for topic in wanted(replicated))
+
+
+def test_too_few_replicas_is_a_finding_and_more_are_not(settings: Settings) -> None:
+    two = load(kafka={"partitions": 6, "replication": 2})
+    (finding,) = judge(wanted(two), as_wanted(settings))
+    assert "replication factor is 1" in finding.problem
+    assert judge(wanted(settings), as_wanted(two)) == []
