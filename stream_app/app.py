@@ -19,6 +19,7 @@ from stream_app.contracts.redis_layout import ModelCard
 from stream_app.faust_slab.app import SlabApp
 from stream_app.faust_slab.fatal import stop_process
 from stream_app.observability import WorkerMetrics
+from stream_app.rehearsal import rehearse
 from stream_app.settings import Settings
 from stream_app.sinks.changelog import KafkaChangelog
 from stream_app.sinks.dead_letters import FloodGuard, KafkaDeadLetters
@@ -142,6 +143,8 @@ def run_worker(settings: Settings, model: InterestModel) -> NoReturn:
     metrics.model.labels(model.version, str(model.generation)).set(1)
     port = metrics.serve(settings.metrics)
     log.info("metrics are served", url=f"http://{settings.metrics.host}:{port}/metrics")
+    log.info("warming up", model=model.version)
+    rehearse(settings, model)
     app = build_app(settings, model, metrics)
     log.info("starting", kafka=settings.kafka.bootstrap, group=settings.kafka.group, model=model.version)
     faust.Worker(app, override_logging=False, redirect_stdouts=False).execute_from_commandline()

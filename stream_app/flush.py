@@ -14,11 +14,19 @@ MAX_REST_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class FlushPolicy:
-    """Flush every interval, sooner when many users are dirty, but spend at most a share of the time on it.
+class LastFlush:
+    """When the last flush ended, and how long it took."""
 
-    The share matters under a backlog: users are then dirty again at once, and frequent flushes would write each of
-    them many times.
+    ended_at_s: float
+    took_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class FlushPolicy:
+    """Flush every interval; under a backlog less often, so that only a share of the time is spent on it.
+
+    Users are then dirty again at once, and frequent flushes would write each of them many times, while nobody waits
+    for a commit.
     """
 
     interval_s: float
@@ -29,18 +37,22 @@ class FlushPolicy:
     def of(settings: Flush) -> "FlushPolicy":
         return FlushPolicy(settings.interval_s, settings.max_touched_users, settings.duty)
 
-    def due_at(self, ended_at_s: float, took_s: float) -> float:
-        """When the next flush is due, after one that ended at `ended_at_s` (any monotonic clock) and took `took_s`."""
-        rest = took_s * (1.0 - self.duty) / self.duty
+    def due_at(self, ended_at_s: float, took_s: float, behind: bool) -> float:
+        """When the next flush is due, after one that ended at `ended_at_s` (any monotonic clock) and took `took_s`.
+
+        `behind`: whether events are waiting.
+        """
+        rest = took_s * (1.0 - self.duty) / self.duty if behind else 0.0
         return ended_at_s + min(max(self.interval_s, rest), MAX_REST_S)
 
-    def should_flush(self, now_s: float, ended_at_s: float, took_s: float, unacked_events: int, touched: int) -> bool:
+    def should_flush(self, now_s: float, last: LastFlush, unacked_events: int, touched: int, behind: bool) -> bool:
         """Whether to flush now.
 
         Args:
             unacked_events: applied since the last snapshot.
             touched: users touched since the last snapshot, repeats counted; an upper bound of the dirty ones.
+            behind: whether events are waiting.
         """
         if unacked_events == 0:
             return False
-        return now_s >= self.due_at(ended_at_s, took_s) or touched >= self.max_touched_users
+        return now_s >= self.due_at(last.ended_at_s, last.took_s, behind) or touched >= self.max_touched_users

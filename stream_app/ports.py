@@ -50,7 +50,7 @@ class DeadLetterSink(Protocol):
 
 class Changelog(Protocol):
     async def write(
-        self, partition: int, keys: Sequence[bytes], values: memoryview, ends: npt.NDArray[np.int64]
+        self, partition: int, keys: Sequence[bytes], values: memoryview, ends: npt.NDArray[np.int64], /
     ) -> int:
         """Append n states (value i is `values[ends[i]:ends[i + 1]]`). Returns the offset of the last one once Kafka
         has acknowledged all of them; raises StopWorker if it does not."""

@@ -23,7 +23,7 @@ from model_store.state.layout import Kind, Outcome
 from stream_app.compute import Bench
 from stream_app.contracts.slab import Slab
 from stream_app.contracts.validity import Limits, Record
-from stream_app.flush import FlushPolicy
+from stream_app.flush import FlushPolicy, LastFlush
 from stream_app.intake import Intake, kinds_by_topic, parts
 from stream_app.observability import WorkerMetrics
 from stream_app.pending import Pending
@@ -275,14 +275,14 @@ class Updater:
 
     async def flush_forever(self) -> NoReturn:
         """Flush when the policy says so."""
-        ended, took = time.monotonic(), 0.0
+        last = LastFlush(time.monotonic(), 0.0)
         while True:
             await asyncio.sleep(min(0.05, self._flush_policy.interval_s))
-            now = time.monotonic()
-            if self._flush_policy.should_flush(now, ended, took, self._unacked_events, self._touched_since_flush):
+            now_s, behind = time.monotonic(), bool(self._inbox)
+            if self._flush_policy.should_flush(now_s, last, self._unacked_events, self._touched_since_flush, behind):
                 await self.flush()
-                ended = time.monotonic()
-                took = ended - now
+                ended_at_s = time.monotonic()
+                last = LastFlush(ended_at_s, ended_at_s - now_s)
             self._gauge()
 
     async def flush(self) -> None:
