@@ -109,7 +109,9 @@ class _Trainer:
         self._content = content_vectors(data.item_topics)
         self._topic_share = tf.constant(self._content[:, : len(data.topics)])
         self._network = ReadoutNetwork(len(data.topics), recipe.seed)
-        self._weights = [self._items, self._bias, *self._network.trainable_variables]
+        # A set without topics leaves their weights empty, which the optimizer does not take.
+        trainable = [weight for weight in self._network.trainable_variables if weight.shape.num_elements()]
+        self._weights = [self._items, self._bias, *trainable]
         self._optimizer = tf.keras.optimizers.Adam(
             _Schedule(recipe.rate, max(1, round(recipe.warm_up * self.steps)), self.steps),
             beta_2=0.98,

@@ -75,6 +75,14 @@ def test_no_batch_size_makes_tensorflow_trace_again(exported: Exported) -> None:
     assert exported.network.traces == made
 
 
+def test_threads_are_fixed_once_tensorflow_runs(exported: Exported) -> None:
+    exported.readout.large(_features(1))
+    use_threads(1)
+    with pytest.raises(RuntimeError, match="after initialization"):
+        use_threads(2)
+    assert tf.config.threading.get_intra_op_parallelism_threads() == 1
+
+
 def test_batches_of_none_and_too_many(exported: Exported) -> None:
     assert exported.readout.small(_features(0)).shape == (0, exported.readout.width)
     assert exported.readout.large(_features(0)).shape == (0, exported.readout.width)

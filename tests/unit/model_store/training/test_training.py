@@ -15,7 +15,7 @@ from model_store.registry import ModelRegistry
 from model_store.state.features import features
 from model_store.training.evaluate import HELD_OUT, evaluate, index_rows, metric_of_states
 from model_store.training.interactions import Interactions, ItemFacts, Log, assemble
-from model_store.training.publish import train_and_publish
+from model_store.training.publish import table, train_and_publish
 from model_store.training.states import states_of
 from model_store.training.train import Progress, Recipe, train
 
@@ -130,6 +130,20 @@ def test_the_metric_of_states_is_that_of_the_file(trained: Trained, data: Intera
 def test_items_that_the_model_does_not_know_are_misses(trained: Trained, data: Interactions) -> None:
     renamed = replace(data, items=tuple(f"other-{item}" for item in data.items))
     assert evaluate(trained.model, renamed)[0].ranking.hit_rate_10 == 0
+
+
+def test_a_set_without_topics_and_ratings(data: Interactions, tmp_path: Path) -> None:
+    bare = replace(
+        data,
+        topics=(),
+        item_topics=np.zeros((ITEMS, 0), np.float32),
+        rating=np.full(len(data), np.nan, np.float32),
+        times="synthetic",
+    )
+    export(train(bare.without_last(HELD_OUT), replace(RECIPE, epochs=1)), tmp_path, "bare")
+    rows = evaluate(load_model(tmp_path), bare)
+    assert [row.topics for row in rows] == [None, None, None]
+    assert "synthetic" in str(table(bare, rows).caption)
 
 
 def test_training_is_repeatable(data: Interactions) -> None:
