@@ -22,6 +22,9 @@ GetProducer = Callable[[], AIOKafkaProducer]
 
 # Records between two turns of the event loop: about a millisecond.
 _RECORDS_PER_TURN = 256
+# aiokafka gives up by itself within its request timeout (40 s unless set), but waits for ever for the metadata of a
+# topic once the producer is closed.
+HAND_OVER_TIMEOUT_S = 60.0
 
 
 async def send_records(
@@ -47,16 +50,23 @@ async def send_records(
     try:
         for number, (key, value, headers) in enumerate(records, start=1):
             if batch.append(key=key, value=value, timestamp=now_ms, headers=headers) is None:
-                sent.append((batch.record_count(), await producer.send_batch(batch, topic, partition=partition)))
+                sent.append(await _hand_over(producer, batch, topic, partition))
                 batch = producer.create_batch()
                 batch.append(key=key, value=value, timestamp=now_ms, headers=headers)
             if number % _RECORDS_PER_TURN == 0:
                 await asyncio.sleep(0)
         if batch.record_count():
-            sent.append((batch.record_count(), await producer.send_batch(batch, topic, partition=partition)))
-    except KafkaError as error:
+            sent.append(await _hand_over(producer, batch, topic, partition))
+    except (KafkaError, TimeoutError) as error:
         raise _stopped(topic, partition, error) from error
     return sent
+
+
+async def _hand_over(
+    producer: AIOKafkaProducer, batch: Any, topic: str, partition: int
+) -> tuple[int, "asyncio.Future[Any]"]:
+    async with asyncio.timeout(HAND_OVER_TIMEOUT_S):
+        return batch.record_count(), await producer.send_batch(batch, topic, partition=partition)
 
 
 async def acknowledged(topic: str, partition: int, sent: Sent) -> int:
@@ -85,10 +95,11 @@ async def publish(
 
 
 async def partitions_of(producer: AIOKafkaProducer, topic: str) -> int:
-    """How many partitions a topic has. Raises SinkStopped if the broker does not know it."""
+    """How many partitions a topic has; asked of the broker once. Raises SinkStopped if there is no such topic."""
     try:
-        return len(await producer.partitions_for(topic))
-    except KafkaError as error:
+        async with asyncio.timeout(HAND_OVER_TIMEOUT_S):
+            return len(await producer.partitions_for(topic))
+    except (KafkaError, TimeoutError) as error:
         raise _stopped(topic, 0, error) from error
 
 
@@ -97,7 +108,7 @@ def wall_clock_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _stopped(topic: str, partition: int, error: KafkaError) -> SinkStopped:
+def _stopped(topic: str, partition: int, error: Exception) -> SinkStopped:
     return SinkStopped(
         f"Kafka did not take records for {topic}[{partition}] ({type(error).__name__}: {error}). Check that the topic"
         " exists, has a leader and accepts records of this size from this user. Nothing is lost: the worker resumes"
