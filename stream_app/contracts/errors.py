@@ -1,14 +1,11 @@
 """Errors, grouped by what the caller does about them.
 
-A bad event is not an error: `decode_slab` returns it as `Rejected`, and it becomes a dead letter.
+A bad event is not an error: `decode_slab` returns it as `Rejected`, and it becomes a dead letter. What passes by itself
+is none either: the sinks repeat it, for as long as the settings allow. What is left stops the worker.
 """
 
 
-class RetryLater(Exception):  # noqa: N818  # named for what the caller does
-    """The same call may succeed in a moment: wait and repeat it. Whatever was done is repeated harmlessly."""
-
-
-class StopWorker(Exception):  # noqa: N818  # the same
+class StopWorker(Exception):  # noqa: N818  # named for what the caller does
     """Going on would lose or corrupt data: end the process. Nothing unfinished is acknowledged, so a restart resumes.
 
     The message says what happened, where, and what to do.

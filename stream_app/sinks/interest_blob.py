@@ -43,18 +43,19 @@ class Fragments:
     Attributes:
         text: uint8, all of them joined.
         ends: int64 [m], where each ends.
+        longest: bytes of the longest, 0 where there are none.
     """
 
     text: UInt8
     ends: Int64
+    longest: int
 
     @classmethod
     def of(cls, texts: list[bytes]) -> "Fragments":
-        return cls(np.frombuffer(b"".join(texts), np.uint8).copy(), np.cumsum([len(text) for text in texts]))
-
-    @property
-    def longest(self) -> int:
-        return int(np.diff(self.ends, prepend=0).max(initial=0))
+        lengths = [len(text) for text in texts]
+        return cls(
+            np.frombuffer(b"".join(texts), np.uint8).copy(), np.cumsum(lengths, dtype=np.int64), max(lengths, default=0)
+        )
 
 
 def pack(views: InterestViews, start: int, stop: int) -> bytes:
