@@ -104,7 +104,7 @@ class Meter:
 
     def __init__(self, window_s: float = WINDOW_S) -> None:
         self._window_s = window_s
-        self._readings: deque[Reading] = deque([Reading()])
+        self._readings: deque[Reading] = deque()
 
     def add(self, reading: Reading) -> None:
         self._readings.append(reading)
@@ -113,15 +113,16 @@ class Meter:
 
     @property
     def latest(self) -> Reading:
-        return self._readings[-1]
+        return self._readings[-1] if self._readings else Reading()
 
     def events_per_second(self) -> float:
+        if len(self._readings) < 2:
+            return 0.0
         first, last = self._readings[0], self._readings[-1]
-        seconds = last.at_s - first.at_s
-        return (last.accounted - first.accounted) / seconds if seconds > 0 and first.at_s else 0.0
+        return (last.accounted - first.accounted) / (last.at_s - first.at_s)
 
     def latency_s(self, shares: Sequence[float]) -> list[float | None]:
         """A quantile for each share, of the events in the window."""
-        first, last = self._readings[0].latency, self._readings[-1].latency
-        recent = {bound: count - first.get(bound, 0) for bound, count in last.items()}
+        first = self._readings[0].latency if len(self._readings) > 1 else {}
+        recent = {bound: count - first.get(bound, 0) for bound, count in self.latest.latency.items()}
         return [quantile(recent, share) for share in shares]

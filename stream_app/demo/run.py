@@ -50,7 +50,7 @@ def run(plan: Plan, settings: Settings, console: Console) -> Account:
     with Stage(settings, plan.servers, say) as stage:
         _a_model(stage, plan.data, say)
         stage.start_worker()
-        say("starting the worker")
+        say("starting a worker")
         data = datasets.load(plan.data)
         # External servers may hold an earlier demo's events: other ids make these new.
         source = from_interactions(data, run=f"demo-{int(time.time())}").first(plan.events)
@@ -58,7 +58,8 @@ def run(plan: Plan, settings: Settings, console: Console) -> Account:
             say(note)
         if plan.events is not None and source.events != plan.events:
             say(f"the data set makes only {source.events:,} events")
-        stage.wait_for_worker()
+        with console.status("the worker loads TensorFlow and its model"):
+            stage.wait_for_worker()
         return _Performance(stage, data, source, console).play(plan.rate)
 
 

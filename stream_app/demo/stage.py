@@ -22,6 +22,8 @@ from stream_app.settings import Settings
 
 READY_TIMEOUT_S = 120.0
 WORKER_GRACE_S = 20.0
+# A minute, the default, is long for somebody who looks on; the environment wins.
+RECOMMEND_EVERY_S = "5"
 
 Say = Callable[[str], None]
 
@@ -50,7 +52,9 @@ class Stage:
             kafka = self._servers.kafka or opening.enter_context(self._kafka()).bootstrap
             redis = self._servers.redis or opening.enter_context(LocalValkey(self._folder / "redis")).url
             self.settings = _with(self.settings, kafka, redis)
-            self._say(f"Kafka at {kafka}, Redis at {redis.rpartition('@')[2].removeprefix('redis://').removesuffix('/0')}")
+            self._say(
+                f"Kafka at {kafka}, Redis at {redis.rpartition('@')[2].removeprefix('redis://').removesuffix('/0')}"
+            )
             self._topics()
             self._stack = opening.pop_all()
         return self
@@ -118,6 +122,7 @@ class Stage:
         """By environment, not by options: a password in a URL would show in the process list."""
         settings = self.settings
         return {
+            "INTEREST_RECOMMEND__MIN_INTERVAL_S": RECOMMEND_EVERY_S,
             **os.environ,
             "INTEREST_KAFKA__BOOTSTRAP": settings.kafka.bootstrap,
             "INTEREST_KAFKA__GROUP": settings.kafka.group,

@@ -17,7 +17,12 @@ BAR_CELLS = 30
 TOP_TOPICS = 8
 TOP_ITEMS = 6
 EIGHTHS = " ▏▎▍▌▋▊▉█"
-COUNTERS = (("clicks", "clicks"), ("ratings", "ratings"), ("rating_mean", "mean rating"), ("follows", "follows"))
+COUNTERS = (
+    ("clicks", "clicks"),
+    ("ratings", "ratings"),
+    ("rating_mean", "mean rating (0 to 1)"),
+    ("follows", "follows"),
+)
 
 
 @dataclass(frozen=True)
