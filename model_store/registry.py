@@ -61,7 +61,6 @@ class ModelRegistry:
         fs, root = self._store()
         if not fs.exists(root):
             return ()
-        fs.invalidate_cache()
         names = (path.rstrip("/").rpartition("/")[2] for path in fs.ls(root, detail=False))
         return tuple(sorted(name for name in names if fs.exists(f"{root}/{name}/{MANIFEST}")))
 
@@ -116,7 +115,7 @@ class ModelRegistry:
         partial = into.parent / f".{into.name}.{uuid.uuid4().hex}"
         try:
             self._download(manifest, partial)
-            partial.replace(into)
+            _move(partial, into, manifest)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
         return into
@@ -135,6 +134,7 @@ class ModelRegistry:
 
     def _store(self) -> tuple[Any, str]:
         fs, root = fsspec.core.url_to_fs(self.url, **self.options)
+        fs.invalidate_cache()  # object stores remember listings, and another process publishes
         return fs, str(root).rstrip("/")
 
     def _pointer(self) -> Pointer | None:
@@ -159,6 +159,15 @@ class ModelRegistry:
 
     def _names(self) -> str:
         return ", ".join(self.list()) or "no versions"
+
+
+def _move(partial: Path, into: Path, manifest: manifests.Manifest) -> None:
+    """Give a complete copy its name, unless another worker on this machine was faster with the same one."""
+    try:
+        partial.replace(into)
+    except OSError:
+        if not (into / MANIFEST).is_file() or manifests.verify(into) != manifest:
+            raise
 
 
 def _write_whole(fs: Any, path: str, content: bytes) -> None:

@@ -2,6 +2,7 @@
 
 import uuid
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import pytest
@@ -115,6 +116,23 @@ def test_a_whole_local_copy_is_kept_and_a_changed_one_refused(
     (fetched / "card.json").write_text("[]")
     with pytest.raises(ModelError, match="is not what was published"):
         registry.fetch("v1", tmp_path / "v1")
+
+
+def test_two_workers_that_fetch_at_once_both_get_it(
+    registry: ModelRegistry, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry.publish(folder, "v1")
+    other, download = ModelRegistry(registry.url), ModelRegistry._download
+
+    def overtaken(self: ModelRegistry, *arguments: Any) -> None:
+        monkeypatch.setattr(ModelRegistry, "_download", download)
+        other.fetch("v1", tmp_path / "cache" / "v1")
+        download(self, *arguments)
+
+    monkeypatch.setattr(ModelRegistry, "_download", overtaken)
+    fetched = registry.fetch("v1", tmp_path / "cache" / "v1")
+    assert manifest.verify(fetched).version == "v1"
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == ["v1"]
 
 
 def test_a_folder_with_other_things_is_not_touched(registry: ModelRegistry, folder: Path, tmp_path: Path) -> None:
