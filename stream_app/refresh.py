@@ -32,7 +32,7 @@ GATHER_USERS = 2048
 INLINE_OFFERS = 16
 """Users whose offers are made in the event loop: about 0.5 ms."""
 RECOMMEND_USERS = 512
-"""Users that get recommendations under the state lock in one go: about 10 ms at 5,000 items."""
+"""Users whose recommendations are made in one go: their wording takes the event loop about 10 ms."""
 
 
 @dataclass(slots=True)
@@ -74,7 +74,7 @@ class Refresher:
         self._states, self._lock, self._metrics = states, lock, metrics
         self._recommend = recommend
         self._bench = bench
-        self._tensorflow = Bench("tensorflow")
+        self._readout_bench = Bench("readout")
         self._inline_users = models.inline_users
         self._large_batch = models.large_batch_users
 
@@ -110,7 +110,7 @@ class Refresher:
     async def _read_out(self, rows: Float32) -> Float32:
         readout = self.model.readout
         small = len(rows) <= self._inline_users
-        return await self._tensorflow.run(small, readout.small if small else readout.large, rows)
+        return await self._readout_bench.run(small, readout.small if small else readout.large, rows)
 
     def _views(self, arena: Arena, reading: _Reading, outputs: Float32, now_ms: int) -> InterestViews:
         return InterestViews(
@@ -132,31 +132,67 @@ class Refresher:
     async def _add_recommendations(
         self, arena: Arena, touched: Touched, outputs: Float32, now_ms: int, views: InterestViews, offer: Offer
     ) -> None:
-        candidates = np.flatnonzero((touched.event >= 0) & ~views.erased)
-        for start in range(0, len(candidates), RECOMMEND_USERS):
-            users = candidates[start : start + RECOMMEND_USERS]
-            async with self._lock:
-                chosen, picks = await self._bench.run(
-                    len(users) <= INLINE_OFFERS, self._offer, arena, touched.rows[users], outputs[users], now_ms
-                )
-                identities = arena.records[["erased_at_ms", "rec_seq"]][touched.rows[users[chosen]]].tolist()
-            for place, user in enumerate(users[chosen].tolist()):
-                made = self._made(picks, place, touched, user, views.keys[user], identities[place], now_ms)
-                if made is not None:
-                    offer.recommendations.append(made)
-                    views.recommendations[user] = wire.encode(made)
+        users, ignored = await self._due(arena, touched, outputs, views, now_ms)
+        for start in range(0, len(users), RECOMMEND_USERS):
+            part = slice(start, start + RECOMMEND_USERS)
+            await self._recommend_to(arena, touched, users[part], ignored[part], outputs, now_ms, views, offer)
+            await asyncio.sleep(0)
 
-    def _offer(self, arena: Arena, rows: Rows, outputs: Float32, now_ms: int) -> tuple[Rows, Picks]:
-        """Which of the users are due, and their items; noted in their states."""
-        policy = self._recommend
-        decided = offers.decide(
-            arena.records, rows, outputs, now_ms, int(policy.min_interval_s * 1000), policy.min_drift
+    async def _due(
+        self, arena: Arena, touched: Touched, outputs: Float32, views: InterestViews, now_ms: int
+    ) -> tuple[Rows, npt.NDArray[np.bool_]]:
+        """Indices of the users that are due a recommendation, and whether each ignored the last one."""
+        users = np.flatnonzero((touched.event >= 0) & ~views.erased)
+        async with self._lock:
+            decided = self._decide(arena, touched.rows[users], outputs[users], now_ms)
+        return users[decided.due], decided.ignored[decided.due]
+
+    async def _recommend_to(
+        self,
+        arena: Arena,
+        touched: Touched,
+        users: Rows,
+        ignored: npt.NDArray[np.bool_],
+        outputs: Float32,
+        now_ms: int,
+        views: InterestViews,
+        offer: Offer,
+    ) -> None:
+        # Without the lock: an item clicked in this very millisecond may still be offered.
+        rows, vectors = touched.rows[users], outputs[users]
+        picks = await self._readout_bench.run(
+            len(users) <= INLINE_OFFERS, self._pick, arena.records, rows, vectors, ignored
         )
-        due = np.flatnonzero(decided.due)
-        picks = self.model.index.recommend(arena.records, rows[due], outputs[due], policy.items, decided.ignored[due])
+        async with self._lock:
+            self._note(arena, rows, vectors, picks, ignored, now_ms)
+            identities = arena.records[["erased_at_ms", "rec_seq"]][rows].tolist()
+        for place, user in enumerate(users.tolist()):
+            made = self._made(picks, place, touched, user, views.keys[user], identities[place], now_ms)
+            if made is not None:
+                offer.recommendations.append(made)
+                views.recommendations[user] = wire.encode(made)
+
+    def _decide(self, arena: Arena, rows: Rows, outputs: Float32, now_ms: int) -> offers.Due:
+        policy = self._recommend
+        interval_ms = int(policy.min_interval_s * 1000)
+        return offers.decide(arena.records, rows, outputs, now_ms, interval_ms, policy.min_drift)
+
+    def _pick(
+        self, records: npt.NDArray[np.void], rows: Rows, outputs: Float32, ignored: npt.NDArray[np.bool_]
+    ) -> Picks:
+        return self.model.index.recommend(records, rows, outputs, self._recommend.items, ignored)
+
+    def _note(
+        self,
+        arena: Arena,
+        rows: Rows,
+        outputs: Float32,
+        picks: Picks,
+        ignored: npt.NDArray[np.bool_],
+        now_ms: int,
+    ) -> None:
         items = np.where(picks.item >= 0, self.model.index.hashes[picks.item], np.uint64(0))
-        offers.note(arena, rows[due], outputs[due], items, decided.ignored[due], now_ms)
-        return due, picks
+        offers.note(arena, rows, outputs, items, ignored, now_ms)
 
     def _made(
         self,

@@ -177,9 +177,9 @@ class Updater:
         self._cycle += 1
         if self._oldest_unacked_s is None:
             self._oldest_unacked_s = time.monotonic()
-        async with self._state_lock:
-            with self._metrics.stage.labels("advance").time():
-                for partition, batch in intake.joined():
+        with self._metrics.stage.labels("advance").time():
+            for partition, batch in intake.joined():
+                async with self._state_lock:
                     await self._advance(partition, batch)
         self._pending.cycle = self._cycle
         self._pending.rejected += [rejected for _, rejected in intake.rejected]
