@@ -102,16 +102,19 @@ class RedisSink:
         if self._card is not None and views.updated_at_ms - self._announced_ms >= _ANNOUNCE_EVERY_MS:
             await self.announce(self._card, views.updated_at_ms)
         starts = range(0, len(views), _USERS_PER_ROUND_TRIP)
+        if len(starts) == 1:
+            return await self._write_lane(views, starts)
         written = await asyncio.gather(*(self._write_lane(views, starts[lane::_LANES]) for lane in range(_LANES)))
         return sum(written)
 
     async def _write_lane(self, views: InterestViews, starts: range) -> int:
         written = 0
         for start in starts:
-            commands = []
+            commands: list[_Command] = []
             for command in self._commands(views, start, min(start + _USERS_PER_ROUND_TRIP, len(views))):
+                if commands:
+                    await asyncio.sleep(0)  # packing goes by turns with everything else in the loop
                 commands.append(command)
-                await asyncio.sleep(0)  # packing goes by turns with everything else in the loop
             written += sum(await self._patiently(partial(self._round_trip, commands)))
         return written
 

@@ -7,6 +7,7 @@ import pytest
 import redis
 
 from stream_app.local import LocalValkey
+from stream_app.local.server import free_port
 from stream_app.settings import Redis as RedisSettings
 
 
@@ -14,7 +15,8 @@ class ClusterValkey(LocalValkey):
     """One server that is a whole Redis Cluster: it refuses scripts over keys of two slots."""
 
     def _argv(self) -> Sequence[str]:
-        return [*super()._argv(), "--cluster-enabled", "yes"]
+        # The bus's own choice is the port plus 10,000, which need not exist.
+        return [*super()._argv(), "--cluster-enabled", "yes", "--cluster-port", str(free_port())]
 
     def own_all_slots(self) -> None:
         with redis.Redis.from_url(self.url) as client:
