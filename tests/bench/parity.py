@@ -17,6 +17,7 @@ therefore the metric leaves out what was really seen, as `interest train` does.
 JSON: those five, `users`, `metric_offline, metric_streamed` (NDCG@10), `hit_rate_offline, hit_rate_streamed` (HR@10).
 """
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -96,7 +97,7 @@ def _flat(records: Records, name: str) -> npt.NDArray[Any]:
 
 def _same(one: Records, other: Records, names: Sequence[str]) -> npt.NDArray[np.bool_]:
     equal = [(_flat(one, name) == _flat(other, name)).all(axis=1) for name in names]
-    return np.stack(equal).all(axis=0)
+    return np.asarray(np.stack(equal).all(axis=0), np.bool_)
 
 
 def _relative(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> float:
@@ -180,6 +181,8 @@ def main(
 ) -> None:
     interactions = datasets.load(find_ml_100k(data, Path(".interest/data/ml-100k")))
     console.print(TERMS, style="dim")
+    # Its retries and slow turns are no news here: what was not sent raises.
+    logging.getLogger("kafka").setLevel(logging.ERROR)
     with ground(kafka, redis) as on:
         url = models or _trained(on, interactions, epochs)
         model = current_model(url, on.folder / "model")
