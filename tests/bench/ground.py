@@ -12,6 +12,7 @@ from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 from stream_app.local import LocalKafka, LocalValkey
+from tests.bench.load import LIBRDKAFKA_LOG
 from tests.bench.report import console
 
 HEAP_MB = 512
@@ -83,7 +84,7 @@ class Broker:
     """Topics and offsets of a cluster, by librdkafka's admin client. Raises KafkaException where the broker refuses."""
 
     def __init__(self, bootstrap: str) -> None:
-        self._admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 3})
+        self._admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": LIBRDKAFKA_LOG})
 
     def create(self, names: list[str], partitions: int, config: dict[str, str] | None = None) -> None:
         topics = [NewTopic(name, partitions, 1, config=config or {}) for name in names]

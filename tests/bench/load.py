@@ -30,6 +30,9 @@ CLICK, FOLLOW, RATING = 0, 1, 2
 SHARES = (0.8, 0.1, 0.1)
 CREATORS = 1_000
 TICK_S = 0.002
+# Critical ones: what heals itself (a coordinator still loading) or is over (a broker that ended) is no news, and what
+# was not sent raises.
+LIBRDKAFKA_LOG = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +140,7 @@ class Sender:
         self._producer = Producer(
             {
                 "bootstrap.servers": bootstrap,
-                "log_level": 3,  # the broker may still be loading its coordinator, which heals itself
+                "log_level": LIBRDKAFKA_LOG,
                 # librdkafka's default partitioner hashes otherwise than Java's, which would split a user in two.
                 "partitioner": "murmur2_random",
                 "linger.ms": linger_ms,

@@ -7,7 +7,7 @@ from pydantic import SecretStr
 
 from stream_app import topics
 from stream_app.local.server import free_port
-from stream_app.settings import Kafka, Log, Metrics, ModelStore, Redis, Settings, load
+from stream_app.settings import Kafka, Log, Metrics, ModelStore, Recommend, Redis, Settings, load
 from tests.bench.ground import Broker, Ground
 from tests.bench.load import topics_named
 from tests.bench.worker import Worker
@@ -25,6 +25,7 @@ class WorkerSetup:
     users: int
     items: int
     zipf: float
+    recommend: bool = True
 
 
 def worker_settings(on: Ground, setup: WorkerSetup) -> Settings:
@@ -38,6 +39,7 @@ def worker_settings(on: Ground, setup: WorkerSetup) -> Settings:
         ),
         redis=Redis(url=SecretStr(on.redis_url)),
         models=ModelStore(url=setup.model_url),
+        recommend=Recommend(enabled=setup.recommend),
         metrics=Metrics(port=free_port()),
         log=Log(level="warning"),
         data_dir=on.folder / setup.name,
