@@ -1,15 +1,19 @@
 """`interest show`."""
 
 import time
-from dataclasses import asdict
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
-import msgspec
 import typer
 
 from stream_app.commands.errors import CommandError
 from stream_app.commands.options import ConfigOption, JsonOption, ModelsOption, RedisOption, settings_of
 from stream_app.commands.output import out, print_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from stream_app.demo.person import Person
+    from stream_app.settings import Settings
 
 WATCH_EVERY_S = 0.5
 
@@ -26,33 +30,27 @@ def show(
 
     Titles come from the served model, where there is one. Exits with 1 for a user that Redis does not know.
     """
-    import redis as redis_py
-
+    from stream_app.client import InterestReader
     from stream_app.demo.person import read_person
 
     settings = settings_of(redis=redis, models=models, config=config)
-    url = settings.redis.url.get_secret_value()
+    where = settings.redis
     try:
-        client = redis_py.Redis.from_url(url, socket_timeout=settings.redis.timeout_s)
+        reader = InterestReader(where.url.get_secret_value(), cluster=where.cluster, socket_timeout=where.timeout_s)
     except ValueError as problem:
         raise CommandError(f"Redis URL: {problem}") from problem
-    with client:
-        person = read_person(client, user)
+    with reader:
+        person = read_person(reader, user)
         if person is None and not watch:
             raise CommandError(f"Redis knows no user {user!r}: no event of theirs was applied, or they were forgotten")
         if as_json:
-            print_json(msgspec.to_builtins(asdict(person)) if person else None)
-            return
-        titles = titles_of(settings)
-        if watch:
-            _watch(lambda: read_person(client, user), user, titles)
-        elif person is not None:
-            from stream_app.demo.view import person_panel
-
-            out.print(person_panel(person, titles))
+            print_json(person.document() if person else None)
+        else:
+            _print(lambda: read_person(reader, user), titles_of(settings), watch)
 
 
-def _watch(look: Any, user: str, titles: dict[str, str]) -> None:
+def _print(look: "Callable[[], Person | None]", titles: dict[str, str], watch: bool) -> None:
+    """Once, or again and again until Ctrl-C."""
     from rich.live import Live
 
     from stream_app.demo.view import person_panel
@@ -60,11 +58,13 @@ def _watch(look: Any, user: str, titles: dict[str, str]) -> None:
     with Live(console=out, auto_refresh=False) as live:
         while True:
             person = look()
-            live.update(person_panel(person, titles) if person else f"no user {user!r} yet", refresh=True)
+            live.update(person_panel(person, titles) if person else "no such user yet", refresh=True)
+            if not watch:
+                return
             time.sleep(WATCH_EVERY_S)
 
 
-def titles_of(settings: Any) -> dict[str, str]:
+def titles_of(settings: "Settings") -> dict[str, str]:
     """Titles of the served model's items by id; empty where no model is to be had, since ids do as well."""
     from model_store.catalog.index import ItemIndex
     from model_store.manifest import ModelError

@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import redis
 from rich.console import Console
 from rich.live import Live
 
 from model_store.registry import ModelRegistry
 from model_store.training import datasets
 from model_store.training.interactions import Interactions
+from stream_app.client import InterestReader
 from stream_app.demo import meter
 from stream_app.demo.errors import DemoError
 from stream_app.demo.meter import Meter, Reading
@@ -76,15 +76,15 @@ class _Performance:
     def play(self, rate: float) -> Account:
         stop = threading.Event()
         settings = self._stage.settings
-        with ThreadPoolExecutor(1, "replay") as pool, _client(settings) as client, self._show() as show:
+        with ThreadPoolExecutor(1, "replay") as pool, _reader(settings) as reader, self._show() as show:
             work = pool.submit(replay, self._source, settings, Pace(rate), progress=self._count, stop=stop)
             try:
-                self._watch(work, client, show)
+                self._watch(work, reader, show)
             finally:
                 stop.set()
             return Account(work.result(), self._meter.latest)
 
-    def _watch(self, work: "Future[Replayed]", client: "redis.Redis", show: Callable[[Now], None]) -> None:
+    def _watch(self, work: "Future[Replayed]", reader: InterestReader, show: Callable[[Now], None]) -> None:
         """Returns when all that was sent is accounted for, or nothing has been for long."""
         moved_at, accounted = time.monotonic(), -1
         while True:
@@ -92,7 +92,7 @@ class _Performance:
             reading = self._look()
             if reading.accounted != accounted or not work.done():
                 moved_at, accounted = time.monotonic(), reading.accounted
-            show(self._now(reading, client))
+            show(self._now(reading, reader))
             if work.done() and (accounted >= work.result().events or time.monotonic() - moved_at > STALLED_S):
                 return
             time.sleep(REFRESH_S)
@@ -103,7 +103,7 @@ class _Performance:
             self._meter.add(reading)
         return self._meter.latest
 
-    def _now(self, reading: Reading, client: "redis.Redis") -> Now:
+    def _now(self, reading: Reading, reader: InterestReader) -> Now:
         p50, p99 = self._meter.latency_s((0.5, 0.99))
         return Now(
             self._sent,
@@ -114,14 +114,14 @@ class _Performance:
             p99,
             reading.users,
             reading.recommendations,
-            self._person(reading, client),
+            self._person(reading, reader),
         )
 
-    def _person(self, reading: Reading, client: "redis.Redis") -> Person | None:
+    def _person(self, reading: Reading, reader: InterestReader) -> Person | None:
         if not reading.accounted:
             return None
         row = int(reading.accounted / (self._source.events or 1) * self._rows())
-        return read_person(client, self._spotlight.user_id(row))
+        return read_person(reader, self._spotlight.user_id(row))
 
     def _rows(self) -> int:
         """Interactions that the source reaches, in proportion to its events."""
@@ -167,13 +167,9 @@ def _a_model(stage: Stage, data: Path, say: Callable[[str], None]) -> None:
     say(f"model {version}")
 
 
-@contextmanager
-def _client(settings: Settings) -> "Iterator[redis.Redis]":
-    client = redis.Redis.from_url(settings.redis.url.get_secret_value(), socket_timeout=settings.redis.timeout_s)
-    try:
-        yield client
-    finally:
-        client.close()
+def _reader(settings: Settings) -> InterestReader:
+    redis = settings.redis
+    return InterestReader(redis.url.get_secret_value(), cluster=redis.cluster, socket_timeout=redis.timeout_s)
 
 
 def _teller(console: Console) -> Callable[[str], None]:

@@ -22,6 +22,7 @@ from stream_app.settings import Settings
 
 READY_TIMEOUT_S = 120.0
 WORKER_GRACE_S = 20.0
+STDERR = 2
 # A minute, the default, is long for somebody who looks on; the environment wins.
 RECOMMEND_EVERY_S = "5"
 
@@ -93,7 +94,8 @@ class Stage:
     def train(self, data: Path) -> None:
         """Train and publish a first model, in a process of its own: it needs a gigabyte that the demo does not."""
         argv = [sys.executable, "-m", "stream_app", "train", "--data", str(data)]
-        if subprocess.run(argv, env=self._environment(), check=False).returncode:
+        # Standard output is the demo's own, a JSON document perhaps.
+        if subprocess.run(argv, env=self._environment(), stdout=STDERR, check=False).returncode:
             raise DemoError("no model could be trained; the reason stands above")
 
     def _kafka(self) -> LocalKafka:

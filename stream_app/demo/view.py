@@ -10,6 +10,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from stream_app.client import Window
 from stream_app.contracts.recommendations import Item
 from stream_app.demo.person import Person
 
@@ -56,8 +57,8 @@ def plain_line(now: Now) -> str:
         f"p50 {milliseconds(now.p50_s)}, p99 {milliseconds(now.p99_s)}, {now.users:,} users"
     )
     if now.person:
-        topics = ", ".join(f"{name} {weight:.0%}" for name, weight in list(now.person.topics.items())[:3])
-        line += f"; user {now.person.user_id}: {topics}"
+        topics = ", ".join(f"{name} {weight:.0%}" for name, weight in list(now.person.interest.topics.items())[:3])
+        line += f"; user {now.person.interest.user_id}: {topics}"
     return line
 
 
@@ -67,14 +68,15 @@ def milliseconds(seconds: float | None) -> str:
 
 def person_panel(person: Person, titles: Mapping[str, str]) -> Panel:
     """A user's interests, windows and latest recommendations."""
-    moment = f"{_time(person.event_ts_ms):%Y-%m-%d %H:%M}"
+    interest = person.interest
+    moment = f"{_time(interest.event_ts_ms):%Y-%m-%d %H:%M}"
     top = Table.grid(padding=(0, 3))
-    top.add_row(topic_bars(person.topics), windows_table(person.windows))
+    top.add_row(topic_bars(interest.topics), windows_table(interest.windows))
     body: list[RenderableType] = [top]
     if person.recommendation:
         body += [Text(), items_table(person.recommendation.items, titles)]
-    title = f"user {escape(person.user_id)}: {person.events:,} events, the last of {moment}"
-    return Panel(Group(*body), title=title, subtitle=f"version {person.version}, model {escape(person.model)}")
+    title = f"user {escape(interest.user_id)}: {interest.events:,} events, the last of {moment}"
+    return Panel(Group(*body), title=title, subtitle=f"version {interest.version}, model {escape(interest.model)}")
 
 
 def topic_bars(topics: Mapping[str, float]) -> Table:
@@ -93,14 +95,14 @@ def bar(share: float, cells: int = BAR_CELLS) -> str:
     return (EIGHTHS[8] * full + (EIGHTHS[rest] if rest else "")).ljust(cells)
 
 
-def windows_table(windows: Mapping[str, Mapping[str, float | None]]) -> Table:
+def windows_table(windows: Mapping[str, Window]) -> Table:
     """Rolling counters: one column a window."""
     table = Table(box=None, pad_edge=False, title="windows up to the last event")
     table.add_column("")
     for name in windows:
         table.add_column(name, justify="right")
     for key, label in COUNTERS:
-        table.add_row(label, *(_counter(window.get(key)) for window in windows.values()))
+        table.add_row(label, *(_counter(getattr(window, key)) for window in windows.values()))
     return table
 
 

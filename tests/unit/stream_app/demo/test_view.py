@@ -1,26 +1,35 @@
 """What people see of a user."""
 
 import io
+import json
 
+import numpy as np
 import pytest
 from rich.console import Console
 
+from stream_app.client import Interest, Window
 from stream_app.contracts.recommendations import Item, Reason, Recommendation, Trigger
 from stream_app.demo.person import Person
 from stream_app.demo.view import Now, bar, because, milliseconds, person_panel, plain_line, screen
 
+NOTHING = np.zeros(4, np.float32)
 PERSON = Person(
-    user_id="a[b]c",
-    topics={"Comedy": 0.5, "Sci-Fi [1]": 0.3, "Drama": 0.2},
-    windows={"1h": {"clicks": 3, "dwell_ms": 0, "ratings": 2, "rating_mean": 0.75, "follows": 0}},
-    events=1234,
-    event_ts_ms=875_000_000_000,
-    updated_at_ms=0,
-    version=9,
-    model="m-1",
-    recommendation=Recommendation(
-        "e", "a", 0, Trigger("click", "x", 0), "m-1", (Item("7", 1.5, Reason("behaviour", "Comedy", "8")),)
+    Interest(
+        user_id="a[b]c",
+        vector=NOTHING,
+        behaviour=NOTHING,
+        social=NOTHING,
+        content=NOTHING,
+        topics={"Comedy": 0.5, "Sci-Fi [1]": 0.3, "Drama": 0.2},
+        windows={"1h": Window(clicks=3, dwell_ms=0, ratings=2, rating_mean=0.75, follows=0)},
+        version=9,
+        generation=1,
+        events=1234,
+        event_ts_ms=875_000_000_000,
+        updated_at_ms=0,
+        model="m-1",
     ),
+    Recommendation("e", "a", 0, Trigger("click", "x", 0), "m-1", (Item("7", 1.5, Reason("behaviour", "Comedy", "8")),)),
 )
 NOW = Now(500, 400, 1000, 1999.6, 0.0081, 0.0223, 17, 5, PERSON)
 
@@ -81,3 +90,10 @@ def test_line_for_logs() -> None:
     assert line.startswith("400 of 1,000 events, 2,000 events/s, event to Redis p50 8.1 ms, p99 22.3 ms, 17 users")
     assert "Comedy 50%" in line
     assert milliseconds(None) == "-"
+
+
+def test_document_is_plain_json() -> None:
+    document = json.loads(json.dumps(PERSON.document()))
+    assert document["vector"] == [0, 0, 0, 0]
+    assert document["windows"]["1h"]["clicks"] == 3
+    assert document["recommendation"]["items"][0]["reason"]["because_item"] == "8"
