@@ -124,7 +124,7 @@ class _Stage:
     def done(self, slabs: Iterable[Slab]) -> None:
         """Nothing is committed."""
 
-    def check(self, now_s: float, events: int, rejected: int) -> None:
+    def check(self, _now_s: float, _events: int, _rejected: int, _latest: Sequence[Rejected]) -> None:
         """No flood here."""
 
     async def write(self, views: InterestViews) -> None:

@@ -22,7 +22,7 @@ from model_store.state.batch import EventBatch
 from model_store.state.layout import Kind, Outcome
 from stream_app.compute import Bench
 from stream_app.contracts.slab import Slab
-from stream_app.contracts.validity import Limits, Record
+from stream_app.contracts.validity import Limits, Record, Rejected
 from stream_app.flush import FlushPolicy, LastFlush
 from stream_app.intake import Intake, kinds_by_topic, parts
 from stream_app.observability import WorkerMetrics
@@ -46,8 +46,8 @@ _OUTCOMES = tuple(outcome.name.lower() for outcome in Outcome)
 class Flood(Protocol):
     """Whether bad events are so many that draining a topic into dead letters is wrong."""
 
-    def check(self, now_s: float, events: int, rejected: int) -> None:
-        """Count events; raises StopWorker on a flood."""
+    def check(self, now_s: float, events: int, rejected: int, latest: Sequence[Rejected], /) -> None:
+        """Count events; raises StopWorker on a flood, which names some of the `latest` bad ones."""
 
 
 class Sinks(Protocol):
@@ -201,7 +201,8 @@ class Updater:
         for kind, rejected in intake.rejected:
             self._metrics.events.labels(kind.name.lower(), "dead_lettered").inc()
             self._metrics.dead_letters.labels(rejected.reason).inc()
-        self._flood.check(now_ms / 1000, intake.events, len(intake.rejected))
+        bad = [rejected for _, rejected in intake.rejected]
+        self._flood.check(now_ms / 1000, intake.events, len(bad), bad)
         return intake
 
     async def _advance(self, partition: int, batch: EventBatch) -> None:

@@ -23,7 +23,7 @@ class EventBatch:
         offset: int64 [n]; ascending within a kind.
         ts_ms: int64 [n], event time, UTC.
         event: uint64 [n], hash of the event id.
-        item: uint64 [n], hash of the item id; of the target id for a follow; 0 for an erasure.
+        item: uint64 [n], hash of the item id; of the target's type and id for a follow; 0 for an erasure.
         value: float32 [n]. Click: dwell in ms, 0 where unknown. Rating: 0..1 of its scale, NaN withdraws.
             Follow: 1, unfollow: 0. Erasure: 0.
         event_ids: n event ids, for the trigger of a recommendation.
