@@ -60,6 +60,7 @@ def build_app(settings: Settings, model: InterestModel, metrics: WorkerMetrics) 
     for name, task in {
         "advance": updater.advance_forever,
         "refresh": updater.refresh_forever,
+        "write": updater.write_forever,
         "flush": updater.flush_forever,
         "heartbeat": heartbeat.beat_forever,
     }.items():

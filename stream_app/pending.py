@@ -32,13 +32,10 @@ class Touched:
     event: npt.NDArray[np.int64]
     batches: list[EventBatch]
 
-    def trigger(self, i: int) -> Trigger | None:
-        """The last event of user i, if it may trigger a recommendation."""
-        if self.event[i] < 0:
-            return None
+    def trigger(self, i: int) -> Trigger:
+        """The last event applied to user i, of whom one was applied. Not an erasure: erased users get no offers."""
         batch, event = self.batches[self.batch[i]], self.event[i]
-        kind = _TRIGGER_KIND.get(int(batch.kind[event]))
-        return Trigger(kind, batch.event_ids[event], int(batch.ts_ms[event])) if kind else None
+        return Trigger(_TRIGGER_KIND[batch.kind[event]], batch.event_ids[event], int(batch.ts_ms[event]))
 
 
 @dataclass(slots=True)

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal, cast
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -45,10 +45,22 @@ class Offer:
 
 
 @dataclass(frozen=True, slots=True)
-class _Reading:
-    """The states of n users of one partition, as they stood at one moment."""
+class _Segment:
+    """Users of one partition, and where their rows begin in the columns of the group they are in."""
 
-    rows: Rows
+    arena: Arena
+    touched: Touched
+    start: int
+
+    @property
+    def place(self) -> slice:
+        return slice(self.start, self.start + len(self.touched.rows))
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """The states of n users, as they stood at one moment: columns as in `InterestViews`, and the model's features."""
+
     features: Float32
     version: Rows
     events: Rows
@@ -57,8 +69,18 @@ class _Reading:
     windows: WindowCounts
 
 
+@dataclass(frozen=True, slots=True)
+class _Round:
+    """One group of users on its way through the model."""
+
+    segments: list[_Segment]
+    outputs: Float32
+    views: InterestViews
+    now_ms: int
+
+
 class Refresher:
-    """Reads states out through the model. Holds the state lock only while it reads or notes an offer."""
+    """Reads states out through the model. Holds the state lock only while it reads, or notes what is offered."""
 
     def __init__(
         self,
@@ -79,32 +101,44 @@ class Refresher:
         self._large_batch = models.large_batch_users
 
     async def refresh(self, pending: Pending, now_ms: int) -> Offer:
-        """Views of all touched users, and the recommendations that are due, which are noted in the states."""
+        """Views of all touched users, and the recommendations that are due, which are noted in the states.
+
+        Users of all partitions go through the model together.
+        """
         offer = Offer(pending)
-        for partition, touched in pending.touched().items():
-            for part in _parts(touched, self._large_batch):
-                await self._refresh_part(partition, part, now_ms, offer)
+        for segments in self._groups(pending):
+            reading = await self._read(segments)
+            with self._metrics.stage.labels("readout").time():
+                outputs = await self._read_out(reading.features)
+            now = _Round(segments, outputs, self._views(segments, reading, outputs, now_ms), now_ms)
+            if self._recommend.enabled:
+                with self._metrics.stage.labels("recommend").time():
+                    await self._add_recommendations(now, offer)
+            offer.views.append(now.views)
         return offer
 
-    async def _refresh_part(self, partition: int, touched: Touched, now_ms: int, offer: Offer) -> None:
-        arena = self._states[partition]
-        reading = await self._read(arena, touched.rows)
-        with self._metrics.stage.labels("readout").time():
-            outputs = await self._read_out(reading.features)
-        views = self._views(arena, reading, outputs, now_ms)
-        if self._recommend.enabled:
-            with self._metrics.stage.labels("recommend").time():
-                await self._add_recommendations(arena, touched, outputs, now_ms, views, offer)
-        offer.views.append(views)
+    def _groups(self, pending: Pending) -> Iterator[list[_Segment]]:
+        """All touched users, in groups of at most one batch of the model."""
+        group, size = [], 0
+        for partition, touched in pending.touched().items():
+            for part in _parts(touched, self._large_batch):
+                if size + len(part.rows) > self._large_batch:
+                    yield group
+                    group, size = [], 0
+                group.append(_Segment(self._states[partition], part, size))
+                size += len(part.rows)
+        if group:
+            yield group
 
-    async def _read(self, arena: Arena, rows: Rows) -> _Reading:
+    async def _read(self, segments: list[_Segment]) -> _Reading:
         readings = []
-        for start in range(0, len(rows), GATHER_USERS):
-            chunk = rows[start : start + GATHER_USERS]
-            async with self._lock:
-                readings.append(
-                    await self._bench.run(len(chunk) <= self._inline_users, _read_states, arena.records, chunk)
-                )
+        for segment in segments:
+            rows = segment.touched.rows
+            for start in range(0, len(rows), GATHER_USERS):
+                chunk = rows[start : start + GATHER_USERS]
+                async with self._lock:
+                    inline = len(chunk) <= self._inline_users
+                    readings.append(await self._bench.run(inline, _read_states, segment.arena.records, chunk))
         return readings[0] if len(readings) == 1 else _joined(readings)
 
     async def _read_out(self, rows: Float32) -> Float32:
@@ -112,9 +146,9 @@ class Refresher:
         small = len(rows) <= self._inline_users
         return await self._readout_bench.run(small, readout.small if small else readout.large, rows)
 
-    def _views(self, arena: Arena, reading: _Reading, outputs: Float32, now_ms: int) -> InterestViews:
+    def _views(self, segments: list[_Segment], reading: _Reading, outputs: Float32, now_ms: int) -> InterestViews:
         return InterestViews(
-            keys=[arena.keys[row] for row in reading.rows.tolist()],
+            keys=[segment.arena.keys[row] for segment in segments for row in segment.touched.rows.tolist()],
             version=reading.version,
             outputs=outputs,
             topics=self.model.topics,
@@ -129,90 +163,56 @@ class Refresher:
 
     # -- recommendations
 
-    async def _add_recommendations(
-        self, arena: Arena, touched: Touched, outputs: Float32, now_ms: int, views: InterestViews, offer: Offer
-    ) -> None:
-        users, ignored = await self._due(arena, touched, outputs, views, now_ms)
-        for start in range(0, len(users), RECOMMEND_USERS):
-            part = slice(start, start + RECOMMEND_USERS)
-            await self._recommend_to(arena, touched, users[part], ignored[part], outputs, now_ms, views, offer)
-            await asyncio.sleep(0)
+    async def _add_recommendations(self, now: _Round, offer: Offer) -> None:
+        for segment in now.segments:
+            users, ignored = await self._due(now, segment)
+            for start in range(0, len(users), RECOMMEND_USERS):
+                part = slice(start, start + RECOMMEND_USERS)
+                await self._recommend_to(now, segment, users[part], ignored[part], offer)
 
-    async def _due(
-        self, arena: Arena, touched: Touched, outputs: Float32, views: InterestViews, now_ms: int
-    ) -> tuple[Rows, npt.NDArray[np.bool_]]:
-        """Indices of the users that are due a recommendation, and whether each ignored the last one."""
-        users = np.flatnonzero((touched.event >= 0) & ~views.erased)
+    async def _due(self, now: _Round, segment: _Segment) -> tuple[Rows, npt.NDArray[np.bool_]]:
+        """Indices in the segment of users that are due a recommendation, and whether each ignored the last one."""
+        policy, place = self._recommend, segment.place
+        users = np.flatnonzero((segment.touched.event >= 0) & ~now.views.erased[place])
         async with self._lock:
-            decided = self._decide(arena, touched.rows[users], outputs[users], now_ms)
+            decided = offers.decide(
+                segment.arena.records,
+                segment.touched.rows[users],
+                now.outputs[place][users],
+                now.now_ms,
+                int(policy.min_interval_s * 1000),
+                policy.min_drift,
+            )
         return users[decided.due], decided.ignored[decided.due]
 
     async def _recommend_to(
-        self,
-        arena: Arena,
-        touched: Touched,
-        users: Rows,
-        ignored: npt.NDArray[np.bool_],
-        outputs: Float32,
-        now_ms: int,
-        views: InterestViews,
-        offer: Offer,
+        self, now: _Round, segment: _Segment, users: Rows, ignored: npt.NDArray[np.bool_], offer: Offer
     ) -> None:
+        arena, index = segment.arena, self.model.index
+        rows, outputs = segment.touched.rows[users], now.outputs[segment.place][users]
         # Without the lock: an item clicked in this very millisecond may still be offered.
-        rows, vectors = touched.rows[users], outputs[users]
         picks = await self._readout_bench.run(
-            len(users) <= INLINE_OFFERS, self._pick, arena.records, rows, vectors, ignored
+            len(users) <= INLINE_OFFERS, index.recommend, arena.records, rows, outputs, self._recommend.items, ignored
         )
+        items = np.where(picks.item >= 0, index.hashes[picks.item], np.uint64(0))
         async with self._lock:
-            self._note(arena, rows, vectors, picks, ignored, now_ms)
+            offers.note(arena, rows, outputs, items, ignored, now.now_ms)
             identities = arena.records[["erased_at_ms", "rec_seq"]][rows].tolist()
-        for place, user in enumerate(users.tolist()):
-            made = self._made(picks, place, touched, user, views.keys[user], identities[place], now_ms)
-            if made is not None:
-                offer.recommendations.append(made)
-                views.recommendations[user] = wire.encode(made)
-
-    def _decide(self, arena: Arena, rows: Rows, outputs: Float32, now_ms: int) -> offers.Due:
-        policy = self._recommend
-        interval_ms = int(policy.min_interval_s * 1000)
-        return offers.decide(arena.records, rows, outputs, now_ms, interval_ms, policy.min_drift)
-
-    def _pick(
-        self, records: npt.NDArray[np.void], rows: Rows, outputs: Float32, ignored: npt.NDArray[np.bool_]
-    ) -> Picks:
-        return self.model.index.recommend(records, rows, outputs, self._recommend.items, ignored)
-
-    def _note(
-        self,
-        arena: Arena,
-        rows: Rows,
-        outputs: Float32,
-        picks: Picks,
-        ignored: npt.NDArray[np.bool_],
-        now_ms: int,
-    ) -> None:
-        items = np.where(picks.item >= 0, self.model.index.hashes[picks.item], np.uint64(0))
-        offers.note(arena, rows, outputs, items, ignored, now_ms)
+        for place, (user, identity) in enumerate(zip(users.tolist(), identities, strict=True)):
+            made = self._made(picks, place, segment, user, identity, now.now_ms)
+            offer.recommendations.append(made)
+            now.views.recommendations[segment.start + user] = wire.encode(made)
+        await asyncio.sleep(0)
 
     def _made(
-        self,
-        picks: Picks,
-        place: int,
-        touched: Touched,
-        user: int,
-        key: bytes,
-        identity: tuple[int, int],
-        now_ms: int,
-    ) -> Recommendation | None:
-        trigger = touched.trigger(user)
-        if trigger is None:
-            return None
-        user_id = key.decode()
+        self, picks: Picks, place: int, segment: _Segment, user: int, identity: tuple[int, int], now_ms: int
+    ) -> Recommendation:
+        user_id = segment.arena.keys[segment.touched.rows[user]].decode()
         return Recommendation(
             event_id=recommendation_id(user_id, *identity),
             user_id=user_id,
             generated_at=now_ms,
-            trigger=trigger,
+            trigger=segment.touched.trigger(user),
             model_version=self.model.version,
             items=tuple(self._items(picks, place)),
         )
@@ -229,7 +229,7 @@ class Refresher:
         ):
             if item >= 0:
                 reason = wire.Reason(
-                    facet=cast(Literal["behaviour", "social", "content"], FACETS[facet]),
+                    facet=cast(wire.Facet, FACETS[facet]),
                     topic=topics[topic] if topic >= 0 else None,
                     because_item=index.item_ids[because] if because >= 0 else None,
                 )
@@ -240,7 +240,6 @@ def _read_states(records: npt.NDArray[np.void], rows: Rows) -> _Reading:
     event_ts_ms = records["event_ts_ms"][rows]
     events = records["events"][rows]
     return _Reading(
-        rows=rows,
         features=features(records, rows),
         version=records["version"][rows],
         events=events,
@@ -251,23 +250,13 @@ def _read_states(records: npt.NDArray[np.void], rows: Rows) -> _Reading:
 
 
 def _joined(readings: list[_Reading]) -> _Reading:
-    def together(name: str) -> npt.NDArray[np.generic]:
-        return np.concatenate([getattr(reading, name) for reading in readings])
-
-    counts = [reading.windows for reading in readings]
     return _Reading(
-        rows=cast(Rows, together("rows")),
-        features=cast(Float32, together("features")),
-        version=cast(Rows, together("version")),
-        events=cast(Rows, together("events")),
-        event_ts_ms=cast(Rows, together("event_ts_ms")),
-        erased=cast(npt.NDArray[np.bool_], together("erased")),
-        windows=WindowCounts(
-            *(
-                np.concatenate([getattr(count, name) for count in counts])
-                for name in ("clicks", "dwell_ms", "ratings", "rating_sum", "follows")
-            )
-        ),
+        features=np.concatenate([reading.features for reading in readings]),
+        version=np.concatenate([reading.version for reading in readings]),
+        events=np.concatenate([reading.events for reading in readings]),
+        event_ts_ms=np.concatenate([reading.event_ts_ms for reading in readings]),
+        erased=np.concatenate([reading.erased for reading in readings]),
+        windows=WindowCounts.concat([reading.windows for reading in readings]),
     )
 
 

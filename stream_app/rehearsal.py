@@ -36,10 +36,8 @@ def rehearse(settings: Settings, model: InterestModel) -> None:
 
 async def _rehearse(settings: Settings, model: InterestModel) -> None:
     scene = _Scene(settings, model)
-    tasks = [
-        asyncio.ensure_future(scene.updater.advance_forever()),
-        asyncio.ensure_future(scene.updater.refresh_forever()),
-    ]
+    stages = scene.updater.advance_forever, scene.updater.refresh_forever, scene.updater.write_forever
+    tasks = [asyncio.ensure_future(stage()) for stage in stages]
     for users in (1, USERS):
         for slab in scene.slabs(users):
             scene.updater.put(slab)

@@ -2,7 +2,8 @@
 
     slabs ─► decode ─► advance ─► pending ─► refresh (TensorFlow, recommendations) ─► write (Redis, Kafka) ─► flush
 
-Three stages overlap: while one cycle's views are written, the next ones are read out, and the one after advances.
+Three stages overlap, each a loop of its own: while one cycle's views are written, the next ones are read out, and the
+one after advances.
 Cycles that end while a refresh is under way are refreshed together, each user once: the fuller the backlog, the less a
 user costs. `flush.py` says why the order at the end is what it is.
 """
@@ -96,6 +97,7 @@ class Updater:
         self._room.set()
         self._cycle = 0
         self._pending = Pending()
+        self._offers: asyncio.Queue[Offer] = asyncio.Queue(maxsize=1)
         self._effects_done = 0
         self._progress = asyncio.Condition()
         self._applied: list[Slab] = []
@@ -228,36 +230,39 @@ class Updater:
         else:
             self._room.clear()
 
-    # -- stages 2 and 3: refresh, write
+    # -- stage 2: refresh; stage 3: write
 
     async def refresh_forever(self) -> NoReturn:
-        """Refresh whoever was touched; the write of the last refresh goes on meanwhile."""
-        writing: asyncio.Task[None] | None = None
+        """Refresh whoever was touched since the last refresh began."""
         while True:
-            if not self._touched.is_set() and writing is not None:
-                await writing
-                writing = None
             await self._touched.wait()
             self._touched.clear()
             pending, self._pending = self._pending, Pending(cycle=self._cycle)
-            offer = await self._refresher.refresh(pending, self._clock())
-            if writing is not None:
-                await writing
-            writing = asyncio.ensure_future(self._write(offer))
+            await self._offers.put(await self._refresher.refresh(pending, self._clock()))
+
+    async def write_forever(self) -> NoReturn:
+        """Write what was refreshed, in order."""
+        while True:
+            offer = await self._offers.get()
+            await self._write(offer)
+            async with self._progress:
+                self._effects_done = offer.pending.cycle
+                self._progress.notify_all()
 
     async def _write(self, offer: Offer) -> None:
-        if offer.pending.rejected:
-            await self._timed("dead_letter", self._sinks.dead_letters.publish(offer.pending.rejected))
+        effects = [self._timed("redis", self._write_views(offer))]
         if offer.recommendations:
-            await self._timed("publish", self._sinks.recommendations.publish(offer.recommendations))
+            effects.append(self._timed("publish", self._sinks.recommendations.publish(offer.recommendations)))
             self._metrics.recommendations.inc(len(offer.recommendations))
+        if offer.pending.rejected:
+            effects.append(self._timed("dead_letter", self._sinks.dead_letters.publish(offer.pending.rejected)))
+        await asyncio.gather(*effects)
+
+    async def _write_views(self, offer: Offer) -> None:
         for views in offer.views:
-            await self._timed("redis", self._sinks.interests.write(views))
+            await self._sinks.interests.write(views)
             self._metrics.cycle_users.observe(len(views))
         self._observe_latency(offer.pending)
-        async with self._progress:
-            self._effects_done = offer.pending.cycle
-            self._progress.notify_all()
 
     async def _timed(self, stage: str, effect: Awaitable[object]) -> None:
         with self._metrics.stage.labels(stage).time():

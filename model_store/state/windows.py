@@ -36,6 +36,17 @@ class WindowCounts:
     rating_sum: npt.NDArray[np.int64]
     follows: npt.NDArray[np.int64]
 
+    @staticmethod
+    def concat(parts: "list[WindowCounts]") -> "WindowCounts":
+        """The users of one part after those of the other."""
+        return WindowCounts(
+            clicks=np.concatenate([part.clicks for part in parts]),
+            dwell_ms=np.concatenate([part.dwell_ms for part in parts]),
+            ratings=np.concatenate([part.ratings for part in parts]),
+            rating_sum=np.concatenate([part.rating_sum for part in parts]),
+            follows=np.concatenate([part.follows for part in parts]),
+        )
+
 
 def read(records: npt.NDArray[np.void], rows: npt.NDArray[np.int64], as_of_ms: npt.NDArray[np.int64]) -> WindowCounts:
     """Windows of the users in `rows` (int64 [n]) as they stand at `as_of_ms` (int64 [n])."""
