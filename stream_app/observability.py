@@ -98,8 +98,11 @@ class WorkerMetrics:
         self.redis_retries = Counter(
             "interest_redis_retries", "Writes to Redis that were tried again", registry=registry
         )
-        self.publish_errors = Counter(
-            "interest_publish_errors", "Kafka writes that were not acknowledged", ["topic"], registry=registry
+        self.write_errors = Counter(
+            "interest_write_errors",
+            "Writes that failed for good, after which the worker stops: redis, publish, dead_letter, changelog",
+            ["sink"],
+            registry=registry,
         )
         self.restored = Counter("interest_restored_users", "States read from the changelog", registry=registry)
         self.rebalances = Counter("interest_rebalances", "Times partitions were given up", registry=registry)

@@ -1,6 +1,6 @@
 """What the updater asks of the outside: one to three methods each, so that a test can stand in for any of them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -30,6 +30,9 @@ class SlabSource(Protocol):
 
     def done(self, slabs: Iterable[Slab]) -> None:
         """The effects of these slabs are durable: their offsets may be committed."""
+
+    def lag(self) -> Mapping[str, int]:
+        """For each input topic, events after the committed offset."""
 
 
 class InterestSink(Protocol):

@@ -5,7 +5,7 @@ event loop is never held up by a compiler. Uses an updater of its own, whose sin
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -121,6 +121,10 @@ class _Stage:
 
     def done(self, slabs: Iterable[Slab]) -> None:
         """Nothing is committed."""
+
+    def lag(self) -> Mapping[str, int]:
+        """Nothing waits."""
+        return {}
 
     def check(self, _now_s: float, _events: int, _rejected: int, _latest: Sequence[Rejected]) -> None:
         """No flood here."""

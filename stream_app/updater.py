@@ -265,8 +265,12 @@ class Updater:
         self._observe_latency(offer.pending)
 
     async def _timed(self, stage: str, effect: Awaitable[object]) -> None:
-        with self._metrics.stage.labels(stage).time():
-            await effect
+        try:
+            with self._metrics.stage.labels(stage).time():
+                await effect
+        except Exception:
+            self._metrics.write_errors.labels(stage).inc()
+            raise
 
     def _observe_latency(self, pending: Pending) -> None:
         now_s = self._clock() / 1000
@@ -280,7 +284,7 @@ class Updater:
     # -- flush
 
     async def flush_forever(self) -> NoReturn:
-        """Flush when the policy says so."""
+        """Flush when the policy says so, and keep the gauges fresh."""
         last = LastFlush(time.monotonic(), 0.0)
         while True:
             await asyncio.sleep(min(0.05, self._flush_policy.interval_s))
@@ -289,7 +293,8 @@ class Updater:
                 await self.flush()
                 ended_at_s = time.monotonic()
                 last = LastFlush(ended_at_s, ended_at_s - now_s)
-            self._gauge()
+            if self.source is not None:
+                self._gauge()
 
     async def flush(self) -> None:
         """Make durable everything applied so far, then let its slabs be committed."""
@@ -337,6 +342,8 @@ class Updater:
         oldest = self._oldest_unacked_s
         self._metrics.commit_age.set(0 if oldest is None else time.monotonic() - oldest)
         self._metrics.backlog.set(sum(map(len, self._inbox)))
+        for topic, events in self._source.lag().items():
+            self._metrics.lag.labels(topic).set(events)
 
 
 def _limits(settings: Settings) -> Limits:

@@ -21,11 +21,12 @@ class Account:
 
     accept_gaps: bool = False
     _next: dict[TP, int] = field(default_factory=dict)
+    _committed: dict[TP, int] = field(default_factory=dict)
     _delivered: dict[TP, deque[Slab]] = field(default_factory=dict)
 
     def restart(self, next_offsets: Mapping[TP, int]) -> None:
         """After a seek: what was delivered before is void, and these offsets come next."""
-        self._next = dict(next_offsets)
+        self._next, self._committed = dict(next_offsets), dict(next_offsets)
         self._delivered = {tp: deque() for tp in next_offsets}
 
     def accept(self, tp: TP, records: Sequence[Any]) -> Sequence[Any]:
@@ -53,7 +54,13 @@ class Account:
         slabs, end = self._delivered.get(tp, deque()), None
         while slabs and slabs[0].done[0]:
             end = slabs.popleft().end
+        if end is not None:
+            self._committed[tp] = end
         return end
+
+    def committed(self) -> Mapping[TP, int]:
+        """For each source partition the offset up to which a commit was made or asked for."""
+        return self._committed
 
 
 def _gap_message(tp: TP, expected: int, first: int, last: int, count: int) -> str:

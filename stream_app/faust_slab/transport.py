@@ -115,6 +115,14 @@ class SlabConsumer(driver.Consumer):
         """Events delivered to the engine and not yet taken by it."""
         return self._backlog_events
 
+    def lag(self) -> dict[str, int]:
+        """For each input topic, events after the committed offset, as far as the last fetches told."""
+        lags: dict[str, int] = {}
+        for tp, committed in self._account.committed().items():
+            behind = max(0, (self.highwater(tp) or 0) - committed) if tp in self.assignment() else 0
+            lags[tp.topic] = lags.get(tp.topic, 0) + behind
+        return lags
+
     # -- acknowledgement: whole slabs
 
     def done(self, slabs: Iterable[Slab]) -> None:
