@@ -119,7 +119,8 @@ class Refresher:
 
     def _groups(self, pending: Pending) -> Iterator[list[_Segment]]:
         """All touched users, in groups of at most one batch of the model."""
-        group, size = [], 0
+        group: list[_Segment] = []
+        size = 0
         for partition, touched in pending.touched().items():
             for part in _parts(touched, self._large_batch):
                 if size + len(part.rows) > self._large_batch:
