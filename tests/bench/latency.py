@@ -9,7 +9,6 @@ sample), the worker's share of one core (`worker_cpu`), its own mean from Kafka'
 (`worker_mean_ms`) and the mean of each stage of its cycles (`stages_ms`).
 """
 
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -20,11 +19,12 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
+from stream_app.local import LeashedProcess
 from tests.bench.ground import Ground, ground, unique
 from tests.bench.load import Sender
 from tests.bench.model import catalogue_model
 from tests.bench.probe import KEY_PREFIX, Probes, TrackingClient
-from tests.bench.report import percentiles_ms, plain, save, show
+from tests.bench.report import percentiles_ms, plain, run, save, show
 from tests.bench.setup import WorkerSetup, worker_settings
 from tests.bench.worker import Scrape, Worker
 
@@ -53,7 +53,7 @@ def measure(on: Ground, setup: WorkerSetup, rate: float, seconds: float) -> dict
         cpu, took, after = worker.cpu_seconds() - cpu, time.perf_counter() - began, worker.scrape()
         reached = load.wait(60)
     if reached:
-        raise SystemExit(f"the load generator ended with status {reached}")
+        raise RuntimeError(f"the load generator ended with status {reached}:\n{load.log_tail()}")
     return {
         "rate": rate,
         "seconds": seconds,
@@ -96,21 +96,19 @@ def _wait_until_readable(probes: Probes, worker: Worker) -> None:
 
 
 @contextmanager
-def _load(
-    on: Ground, setup: WorkerSetup, prefix: str, rate: float, seconds: float
-) -> Iterator[subprocess.Popen[bytes]]:
+def _load(on: Ground, setup: WorkerSetup, prefix: str, rate: float, seconds: float) -> Iterator[LeashedProcess]:
     """The load generator's process: it outlasts settling and measuring by a second, and ends with the block."""
     options = {
         "--kafka": on.bootstrap, "--prefix": prefix, "--rate": rate, "--seconds": SETTLE_S + seconds + 1,
         "--users": setup.users, "--items": setup.items, "--zipf": setup.zipf,
     }  # fmt: skip
     words = [str(word) for option in options.items() for word in option]
-    process = subprocess.Popen([sys.executable, "-m", "tests.bench.load", "paced", *words], stdout=subprocess.DEVNULL)
+    command = [sys.executable, "-m", "tests.bench.load", "paced", *words]
+    process = LeashedProcess(command, on.folder / f"{setup.name}-load.log")
     try:
         yield process
     finally:
-        process.kill()
-        process.wait()
+        process.stop(1)
 
 
 def main(
@@ -141,4 +139,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

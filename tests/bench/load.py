@@ -175,7 +175,7 @@ class Sender:
             raise TimeoutError(f"{left} events were not acknowledged within 60 s; is the broker alive?")
 
 
-cli = typer.Typer(add_completion=False)
+cli = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 Kafka = Annotated[str, typer.Option(help="Bootstrap server, HOST:PORT.")]
 Prefix = Annotated[str, typer.Option(help="Prefix of the topics: PREFIX.clicks, PREFIX.follows, PREFIX.ratings.")]

@@ -47,7 +47,7 @@ from stream_app.replay import replay
 from stream_app.sources import from_interactions
 from tests.bench.ground import Broker, Ground, ground, unique
 from tests.bench.model import current_model
-from tests.bench.report import console, save, show
+from tests.bench.report import console, run, save, show
 from tests.bench.setup import WorkerSetup, wait_until_committed, worker_settings
 from tests.bench.worker import Worker
 
@@ -213,4 +213,4 @@ def _trained(on: Ground, data: Interactions, epochs: int) -> str:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

@@ -21,8 +21,9 @@ from tests.bench.load import Sender
 
 PROBE_PREFIX = "probe-"
 KEY_PREFIX = f"interest:{{{PROBE_PREFIX}"
-# A user's next probe comes only after the last one has arrived or is lost, so a state is never ambiguous.
-PROBE_USERS = 500
+# A user's next probe comes only after the last one has arrived or is lost, so a state is never ambiguous: at 50 probes
+# a second each user's turn comes every 20 s.
+PROBE_USERS = 1_000
 LOST_S = 10.0
 
 

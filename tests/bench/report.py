@@ -3,12 +3,14 @@
 import json
 import os
 import platform
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import typer
 from rich.console import Console
 from rich.table import Table
 
@@ -16,6 +18,14 @@ console = Console()
 
 WIDE = 6
 """Figures that fit side by side."""
+
+
+def run(main: Callable[..., None]) -> None:
+    """`main` as a command line; its module says in the first line what it measures."""
+    cli = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    told = sys.modules[main.__module__].__doc__ or ""
+    cli.command(help=told.split("\n")[0])(main)
+    cli()
 
 
 def machine() -> dict[str, object]:

@@ -21,7 +21,7 @@ from tests.bench.check import compare, reference
 from tests.bench.ground import Ground, ground, unique
 from tests.bench.load import Population, generate, preload
 from tests.bench.model import catalogue_model, current_model
-from tests.bench.report import console, plain, save, show
+from tests.bench.report import console, plain, run, save, show
 from tests.bench.setup import WorkerSetup, drop_topics, wait_until_committed, worker_settings
 from tests.bench.worker import Scrape, Worker
 
@@ -108,4 +108,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

@@ -9,7 +9,6 @@ events applied in memory. JSON: `rows` of `name, events, events_per_second, cpu_
 ratio_to_ours` (a peer's speed over ours) and `ours_is_times` (the other way round).
 """
 
-import subprocess
 import sys
 import time
 from dataclasses import dataclass, replace
@@ -19,12 +18,13 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from stream_app.local import LeashedProcess
 from tests.bench.check import compare, reference
 from tests.bench.ground import Broker, Ground, ground, unique
 from tests.bench.load import Population, generate, preload
 from tests.bench.model import catalogue_model, current_model
 from tests.bench.peers.spec import Measured, Spec
-from tests.bench.report import console, save, show
+from tests.bench.report import console, run, save, show
 from tests.bench.setup import WorkerSetup
 from tests.bench.throughput import measure
 
@@ -79,17 +79,17 @@ def measure_peer(
 
 
 def _run(spec: Spec, peer: Peer, folder: Path) -> Measured:
-    told, log = folder / "spec.json", folder / "log"
+    told, result = folder / "spec.json", folder / "measured.json"
     told.write_bytes(msgspec.json.encode(spec))
-    with log.open("wb") as out:
-        done = subprocess.run(
-            [sys.executable, "-m", f"tests.bench.peers.{peer.module}", str(told)],
-            stdout=out, stderr=subprocess.STDOUT, timeout=TIMEOUT_S, check=False,
-        )  # fmt: skip
-    result = folder / "measured.json"
+    command = [sys.executable, "-m", f"tests.bench.peers.{peer.module}", str(told)]
+    process = LeashedProcess(command, folder / "log")
+    try:
+        status = process.wait(TIMEOUT_S)
+    finally:
+        process.stop(1)
     if not result.exists():
-        end = "\n".join(log.read_text(errors="replace").splitlines()[-30:])
-        raise RuntimeError(f"{peer.name} ended with status {done.returncode} before all events were done:\n{end}")
+        end = process.log_tail(30)
+        raise RuntimeError(f"{peer.name} ended with status {status} before all events were done:\n{end}")
     return msgspec.json.decode(result.read_bytes(), type=Measured)
 
 
@@ -146,4 +146,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)
