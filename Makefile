@@ -35,13 +35,13 @@ $(VENV)/bin/uv:
 	@$(BIN)/python -m pip install --quiet uv==$(UV_VERSION)
 
 $(VENV)/.run: $(VENV)/bin/uv pyproject.toml deploy/requirements.lock
-	@test -e $(VENV)/.dev || { echo "installing (TensorFlow is large, 1.6 GB on disk)"; $(BIN)/uv pip install --python $(BIN)/python --require-hashes -q -r deploy/requirements.lock; }
+	@test -e $(VENV)/.dev || { echo "installing (TensorFlow is large, 1.6 GB on disk)"; $(BIN)/uv pip install --python $(BIN)/python --require-hashes --compile-bytecode -q -r deploy/requirements.lock; }
 	@$(BIN)/uv pip install --python $(BIN)/python -q --no-deps -e .
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/bin/uv pyproject.toml deploy/requirements-dev.lock
 	@echo "installing what runs and what tests (TensorFlow is large, 1.6 GB on disk)"
-	@$(BIN)/uv pip install --python $(BIN)/python --require-hashes -q -r deploy/requirements-dev.lock
+	@$(BIN)/uv pip install --python $(BIN)/python --require-hashes --compile-bytecode -q -r deploy/requirements-dev.lock
 	@$(BIN)/uv pip install --python $(BIN)/python -q --no-deps -e .
 	@touch $@ $(VENV)/.run
 
