@@ -7,7 +7,7 @@ file that `INTEREST_CONFIG` names; the environment wins. Secrets print as
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from pydantic_settings import (
@@ -126,7 +126,7 @@ class Metrics(Section):
 
 
 class Log(Section):
-    level: str = "info"
+    level: Literal["debug", "info", "warning", "error"] = "info"
     json_lines: bool = False
 
 

@@ -37,9 +37,9 @@ def demo(
 ) -> None:
     """See it work: real Kafka, real Redis, a trained model, a worker, real data, and one user's interests as they move.
 
-    Servers are started on this machine unless you name yours, and end with the demo. Follows are simulated, since no
-    public data set has their times. Exits with 0 only if every event was applied, skipped as a duplicate or
-    dead-lettered.
+    Servers are started on this machine unless you name yours, and end with the demo. On yours it uses topics and a
+    group of its own (demo.*). Follows are simulated, since no public data set has their times. Exits with 0 only if
+    every event was applied, skipped as a duplicate or dead-lettered.
 
     Examples:
 

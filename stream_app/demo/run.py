@@ -56,6 +56,8 @@ def run(plan: Plan, settings: Settings, console: Console) -> Account:
         source = from_interactions(data, run=f"demo-{int(time.time())}").first(plan.events)
         for note in source.notes:
             say(note)
+        if plan.servers.redis:
+            say(f"the {len(data.users):,} users of the data set are written into that Redis and stay until they expire")
         if plan.events is not None and source.events != plan.events:
             say(f"the data set makes only {source.events:,} events")
         with console.status("the worker loads TensorFlow and its model"):
@@ -163,7 +165,7 @@ def _a_model(stage: Stage, data: Path, say: Callable[[str], None]) -> None:
         stage.train(data)
         version = registry.current()
     elif not version.startswith(name.removesuffix("-recbole")):
-        say(f"the model {version} was not trained on {name}: its items will be unknown to it (interest train --data)")
+        say(f"the model {version} seems to be of other data than {name}, whose items it will not know (interest train)")
     say(f"model {version}")
 
 

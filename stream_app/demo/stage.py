@@ -18,11 +18,12 @@ from stream_app.demo import meter
 from stream_app.demo.errors import DemoError
 from stream_app.local import LeashedProcess, LocalKafka, LocalValkey
 from stream_app.local.server import HOST, free_port
-from stream_app.settings import Settings
+from stream_app.settings import Settings, Topics
 
 READY_TIMEOUT_S = 120.0
 WORKER_GRACE_S = 20.0
 STDERR = 2
+PREFIX = "demo."
 # A minute, the default, is long for somebody who looks on; the environment wins.
 RECOMMEND_EVERY_S = "5"
 
@@ -123,9 +124,11 @@ class Stage:
     def _environment(self) -> dict[str, str]:
         """By environment, not by options: a password in a URL would show in the process list."""
         settings = self.settings
+        names = settings.kafka.topics.model_dump().items()
         return {
             "INTEREST_RECOMMEND__MIN_INTERVAL_S": RECOMMEND_EVERY_S,
             **os.environ,
+            **{f"INTEREST_KAFKA__TOPICS__{field.upper()}": name for field, name in names},
             "INTEREST_KAFKA__BOOTSTRAP": settings.kafka.bootstrap,
             "INTEREST_KAFKA__GROUP": settings.kafka.group,
             "INTEREST_KAFKA__PARTITIONS": str(settings.kafka.partitions),
@@ -148,10 +151,13 @@ def _running(argv: list[str], log: Path, environment: dict[str, str]) -> Iterato
 
 
 def _with(settings: Settings, kafka: str, redis: str) -> Settings:
-    """The settings on these servers, with a free port for metrics."""
+    """The settings on these servers, with a free port for metrics, and with topics and a group of the demo's own: on a
+    broker of yours it must not mix its events with real ones."""
+    topics = {field: f"{PREFIX}{name}" for field, name in settings.kafka.topics.model_dump().items()}
+    ours = {"bootstrap": kafka, "group": f"{PREFIX}{settings.kafka.group}", "topics": Topics(**topics)}
     return settings.model_copy(
         update={
-            "kafka": settings.kafka.model_copy(update={"bootstrap": kafka}),
+            "kafka": settings.kafka.model_copy(update=ours),
             "redis": settings.redis.model_copy(update={"url": SecretStr(redis)}),
             "metrics": settings.metrics.model_copy(update={"port": free_port(), "host": HOST}),
         }

@@ -12,7 +12,6 @@ import psutil
 import pytest
 
 from stream_app.local import LocalKafka, LocalValkey
-from stream_app.settings import Topics
 
 USERS, ITEMS, RATINGS = 60, 40, 1_500
 GENRES = ("unknown", "Action", "Comedy", "Drama")
@@ -42,15 +41,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("home")
 
 
-def environment() -> dict[str, str]:
-    """Topics and group of this module's own, since others use the broker too."""
-    names = {f"INTEREST_KAFKA__TOPICS__{name.upper()}": f"demo.{name}" for name in Topics.model_fields}
-    return {**os.environ, **names, "INTEREST_KAFKA__GROUP": "demo", "PYTHONPATH": str(ROOT)}
-
-
 def interest(*arguments: str, cwd: Path) -> "subprocess.Popen[str]":
     argv = [sys.executable, "-m", "stream_app", *arguments]
-    return subprocess.Popen(argv, cwd=cwd, env=environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(argv, cwd=cwd, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 def test_every_event_is_accounted_for_and_users_can_be_shown(
