@@ -62,6 +62,7 @@ def build_app(settings: Settings, model: InterestModel, metrics: WorkerMetrics) 
         "refresh": updater.refresh_forever,
         "write": updater.write_forever,
         "flush": updater.flush_forever,
+        "sweep": updater.sweep_forever,
         "heartbeat": heartbeat.beat_forever,
     }.items():
         app.task(_crash_only(name, task))

@@ -60,11 +60,12 @@ class ActualTopic:
 
 @dataclass(frozen=True)
 class Finding:
-    """Something wrong with topics: what, and what to do about it."""
+    """Something wrong with topics: what, and what to do about it. One that `stops` keeps a worker from starting."""
 
     topics: tuple[str, ...]
     problem: str
     mend: str
+    stops: bool = False
 
 
 def wanted(settings: Settings) -> tuple[Topic, ...]:
@@ -129,11 +130,11 @@ def judge(topics: Sequence[Topic], found: Mapping[str, ActualTopic]) -> list[Fin
 
 def _merged(findings: Sequence[Finding]) -> list[Finding]:
     """One finding where several topics have the same problem."""
-    names: dict[tuple[str, str], tuple[str, ...]] = {}
+    names: dict[tuple[str, str, bool], tuple[str, ...]] = {}
     for finding in findings:
-        key = (finding.problem, finding.mend)
+        key = (finding.problem, finding.mend, finding.stops)
         names[key] = (*names.get(key, ()), *finding.topics)
-    return [Finding(topics, problem, mend) for (problem, mend), topics in names.items()]
+    return [Finding(topics, *key) for key, topics in names.items()]
 
 
 def _judge_partitions(topics: Sequence[Topic], found: Mapping[str, ActualTopic]) -> list[Finding]:
@@ -151,19 +152,21 @@ def _judge_partitions(topics: Sequence[Topic], found: Mapping[str, ActualTopic])
                 "recreate the odd ones with the count of the others while no worker runs: delete them, then "
                 "`interest topics create`; for a new count everywhere use new topic names and a new group"
             ),
+            stops=True,
         )
     ]
 
 
 def _judge_one(topic: Topic, actual: ActualTopic | None) -> Iterator[Finding]:
     if actual is None:
-        yield Finding((topic.name,), "does not exist", "interest topics create")
+        yield Finding((topic.name,), "does not exist", "interest topics create", stops=True)
         return
     if topic.exact_partitions and actual.partitions != topic.partitions:
         yield Finding(
             (topic.name,),
             f"the partition count is {actual.partitions}, the settings say {topic.partitions}",
             f"INTEREST_KAFKA__PARTITIONS={actual.partitions}, or recreate the inputs and the changelog",
+            stops=True,
         )
     if actual.replication < topic.replication:
         yield Finding(

@@ -41,6 +41,8 @@ ENCODE_USERS = 1024
 INLINE_ENCODE = 64
 """States encoded in the event loop: about 0.3 ms."""
 
+SWEEP_S = 3600.0
+
 _OUTCOMES = tuple(outcome.name.lower() for outcome in Outcome)
 
 
@@ -312,6 +314,22 @@ class Updater:
             self._source.done(slabs)
             self._count_unacked(-sum(map(len, slabs)))
             self._oldest_unacked_s = oldest if self._applied else None
+
+    async def sweep_forever(self) -> NoReturn:
+        """Let the marks of erasures go once no event from before them can come any more."""
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            await self.sweep()
+
+    async def sweep(self) -> None:
+        """Tombstones for users of whom nothing but an old erasure's mark is left."""
+        async with self._flush_lock, self._state_lock:
+            before_ms = self._clock() - self._settings.accept.erasure_memory_s * 1000
+            for partition, arena in self.states.items():
+                keys = arena.expired_marks(before_ms)
+                await self._log([(partition, keys, memoryview(b""), np.zeros(len(keys) + 1, np.int64))] if keys else [])
+                for key in keys:
+                    arena.forget(key)
 
     async def _snapshot(self) -> list[tuple[int, list[bytes], memoryview, npt.NDArray[np.int64]]]:
         """Encoded dirty states, by partition."""

@@ -69,6 +69,12 @@ class Arena:
         newer = records["version"] >= self.records["version"][rows]
         self.records[rows[newer]] = records[newer]
 
+    def expired_marks(self, before_ms: int) -> list[bytes]:
+        """Keys of users of whom nothing is left but the mark of an erasure before `before_ms`."""
+        records = self.records[: len(self)]
+        gone = (records["events"] == 0) & (records["erased_at_ms"] > 0) & (records["erased_at_ms"] < before_ms)
+        return [self.keys[row] for row in np.flatnonzero(gone).tolist()]
+
     def forget(self, key: bytes) -> None:
         """Empty the record of a key that is here; its row stays."""
         self.records[self._rows[key]] = np.zeros((), USER)

@@ -54,6 +54,7 @@ def worker(
     from stream_app import logs
 
     logs.configure(settings.log)
+    require_topics(settings)
     folder = served_model(settings)
     # TensorFlow and Faust are imported by this command and no other.
     with native_messages_hidden():
@@ -63,6 +64,16 @@ def worker(
 
     use_threads(settings.models.threads)
     run_worker(settings, load_model(folder))
+
+
+def require_topics(settings: "Settings") -> None:
+    """A user's events and state must meet in one partition. Raises `CommandError`, `KafkaUnreachableError`."""
+    from stream_app import topics
+
+    wrong = [finding for finding in topics.check(settings) if finding.stops]
+    if wrong:
+        lines = [f"{', '.join(finding.topics)}: {finding.problem}; mend: {finding.mend}" for finding in wrong]
+        raise CommandError("the topics are not as they must be\n" + "\n".join(lines))
 
 
 def served_model(settings: "Settings") -> Path:
