@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from model_store.model import InterestModel, ModelParts, export, load_model
+from model_store.model import ModelParts, export, load_model
 from model_store.registry import ModelRegistry
 from model_store.training import train as training
 from model_store.training.evaluate import HELD_OUT, Row, evaluate
@@ -70,8 +70,9 @@ def table(data: Interactions, rows: tuple[Row, ...]) -> Table:
     """The evaluation as people read it."""
     title = f"{data.name}: each user's last item among {len(data.items):,} ({rows[0].ranking.users:,} users)"
     result = Table(title=title, caption=_caption(data))
-    for name in ("", "HR@10", "NDCG@10", "topics: precision", "recall", "F1", "accuracy"):
-        result.add_column(name, justify="right" if name else "left")
+    result.add_column("", no_wrap=True)
+    for name in ("HR@10", "NDCG@10", "precision", "recall", "F1", "accuracy"):
+        result.add_column(name, justify="right", no_wrap=True)
     for row in rows:
         topics = row.topics
         figures = [row.ranking.hit_rate_10, row.ranking.ndcg_10]
@@ -82,7 +83,8 @@ def table(data: Interactions, rows: tuple[Row, ...]) -> Table:
 
 def _caption(data: Interactions) -> str:
     note = (
-        "All items ranked, seen ones left out, ties against the method. Topics: the 3 most probable of the next item."
+        "HR, NDCG: all items ranked, seen ones left out, ties against the method. "
+        "The rest: topics of the item, by the 3 most probable ones; accuracy by the first."
     )
     return note if data.times == "recorded" else f"{note} The times of this set are {data.times}."
 
@@ -91,4 +93,4 @@ def _noted(parts: ModelParts, rows: tuple[Row, ...]) -> ModelParts:
     return replace(parts, made={**parts.made, "test": [asdict(row) for row in rows]})
 
 
-__all__ = ["InterestModel", "table", "train_and_publish", "train_with_progress", "version_name"]
+__all__ = ["table", "train_and_publish", "train_with_progress", "version_name"]

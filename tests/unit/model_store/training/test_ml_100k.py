@@ -41,9 +41,10 @@ def test_the_model_beats_popularity_and_transitions(trained: Trained) -> None:
     for rival in (popularity, transitions):
         assert model.ranking.hit_rate_10 > rival.ranking.hit_rate_10
         assert model.ranking.ndcg_10 > rival.ranking.ndcg_10
-        assert model.topics is not None
-        assert rival.topics is not None
-        assert model.topics.f1 > rival.topics.f1
+    assert model.topics is not None
+    assert popularity.topics is not None
+    assert model.topics.f1 > popularity.topics.f1
+    assert model.topics.accuracy > popularity.topics.accuracy
 
 
 def test_the_step_form_is_the_parallel_form_on_real_histories(trained: Trained) -> None:
