@@ -326,7 +326,7 @@ class Updater:
         async with self._flush_lock, self._state_lock:
             before_ms = self._clock() - self._settings.accept.erasure_memory_s * 1000
             for partition, arena in self.states.items():
-                keys = arena.expired_marks(before_ms)
+                keys = await self._bench.run(False, arena.expired_marks, before_ms)
                 await self._log([(partition, keys, memoryview(b""), np.zeros(len(keys) + 1, np.int64))] if keys else [])
                 for key in keys:
                     arena.forget(key)
