@@ -2,7 +2,7 @@
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,22 +43,20 @@ def _kafka(settings: Settings) -> Iterator[Check]:
             yield Check(name, None, "not asked: Kafka is not reachable")
         return
     yield Check("Kafka reachable", True, f"{where}, {brokers} broker{'s' if brokers > 1 else ''}")
-    yield _topic_check("topics exist", findings, lambda text: "does not exist" in text, "all are there")
-    yield _topic_check(
-        "partition counts", findings, lambda text: "partition count" in text, f"{settings.kafka.partitions} everywhere"
-    )
-    other = [
-        finding for finding in findings if not any(word in finding.problem for word in ("exist", "partition count"))
-    ]
-    yield _topic_check("topic configurations", other, lambda _text: True, "as they must be")
+    missing = [finding for finding in findings if "does not exist" in finding.problem]
+    counts = [finding for finding in findings if "partition count" in finding.problem]
+    others = [finding for finding in findings if finding not in [*missing, *counts]]
+    so_far = ", of those that exist" if missing else ""
+    yield _topic_check("topics exist", missing, "all are there")
+    yield _topic_check("partition counts", counts, f"{settings.kafka.partitions} everywhere{so_far}")
+    yield _topic_check("topic configurations", others, f"as they must be{so_far}")
 
 
-def _topic_check(name: str, findings: list[topics.Finding], about: Callable[[str], bool], fine: str) -> Check:
-    mine = [finding for finding in findings if about(finding.problem)]
-    if not mine:
+def _topic_check(name: str, findings: list[topics.Finding], fine: str) -> Check:
+    if not findings:
         return Check(name, True, fine)
-    detail = "; ".join(f"{', '.join(finding.topics)}: {finding.problem}" for finding in mine)
-    return Check(name, False, detail, "; ".join(dict.fromkeys(finding.mend for finding in mine)))
+    detail = "; ".join(f"{', '.join(finding.topics)}: {finding.problem}" for finding in findings)
+    return Check(name, False, detail, "; ".join(dict.fromkeys(finding.mend for finding in findings)))
 
 
 def _redis(settings: Settings) -> Iterator[Check]:

@@ -79,7 +79,7 @@ def from_interactions(data: Interactions, run: str = "1", *, follows: bool = Tru
     """
     simulated = _simulated_follows(data) if follows else {}
     rated = int(np.count_nonzero(~np.isnan(data.rating)))
-    notes = [f"{data.name}: {data.terms}"]
+    notes = [f"{data.name}, terms of use: {data.terms}"]
     if data.times != "recorded":
         notes.append(f"event times are {data.times}")
     if simulated:

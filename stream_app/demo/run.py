@@ -73,6 +73,7 @@ class _Performance:
         self._titles = dict(zip(data.items, data.titles, strict=True))
         self._spotlight = Spotlight(data)
         self._meter = Meter()
+        self._rows_per_event = len(data) / (from_interactions(data).events or 1)
         self._sent = 0
 
     def play(self, rate: float) -> Account:
@@ -122,13 +123,7 @@ class _Performance:
     def _person(self, reading: Reading, reader: InterestReader) -> Person | None:
         if not reading.accounted:
             return None
-        row = int(reading.accounted / (self._source.events or 1) * self._rows())
-        return read_person(reader, self._spotlight.user_id(row))
-
-    def _rows(self) -> int:
-        """Interactions that the source reaches, in proportion to its events."""
-        whole = from_interactions(self._data).events or 1
-        return int(len(self._data) * (self._source.events or whole) / whole)
+        return read_person(reader, self._spotlight.user_id(int(reading.accounted * self._rows_per_event)))
 
     def _count(self, sent: int) -> None:
         self._sent = sent
