@@ -3,9 +3,14 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from stream_app.local import LocalKafka, LocalValkey, redis_binary
+
+# A first call may compile a kernel, and the machine may be busy: how long an example takes says nothing.
+hypothesis.settings.register_profile("interest", deadline=None)
+hypothesis.settings.load_profile("interest")
 
 # Debian's Redis is tested beside Valkey wherever it is installed; CI installs it.
 REDIS_SERVERS = ["valkey", *(["redis"] if redis_binary() else [])]

@@ -83,7 +83,7 @@ def _upgraded(old: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
 
 
 def _as_words(records: npt.NDArray[np.void]) -> npt.NDArray[np.uint64]:
-    return records.view(np.uint64).reshape(len(records), -1)
+    return records.view(np.uint64).reshape(len(records), records.dtype.itemsize // 8)
 
 
 def _head_words(layout: np.dtype[np.void]) -> int:

@@ -1,0 +1,82 @@
+"""States as bytes: exact both ways, short, and clear about damage."""
+
+import numpy as np
+import pytest
+
+from model_store.state import codec
+from model_store.state.layout import USER
+
+
+def _random_states(count: int, filled: float, seed: int = 3) -> np.ndarray:
+    """Records whose 8-byte words are random with probability `filled`, else zero."""
+    rng = np.random.default_rng(seed)
+    words = rng.integers(0, 2**63, (count, USER.itemsize // 8), dtype=np.uint64)
+    words[rng.random(words.shape) >= filled] = 0
+    return words.view(USER).reshape(count)
+
+
+def _encoded(records: np.ndarray) -> list[bytes]:
+    values, ends = codec.encode(records, np.arange(len(records)))
+    return [bytes(values[ends[i] : ends[i + 1]]) for i in range(len(records))]
+
+
+@pytest.mark.parametrize("filled", [0.0, 0.1, 0.5, 1.0])
+def test_decode_gives_back_what_was_encoded(filled: float) -> None:
+    records = _random_states(20, filled)
+    assert codec.decode(_encoded(records)).tobytes() == records.tobytes()
+
+
+def test_only_the_chosen_rows_are_encoded_in_their_order() -> None:
+    records = _random_states(5, 0.5)
+    values, ends = codec.encode(records, np.array([4, 0]))
+    chosen = [bytes(values[ends[i] : ends[i + 1]]) for i in range(2)]
+    assert codec.decode(chosen).tobytes() == records[[4, 0]].tobytes()
+
+
+def test_size_is_the_head_and_the_words_that_are_not_zero() -> None:
+    record = np.zeros(1, USER)
+    record["version"], record["events"], record["clicks"] = 1, 2, 3  # three words
+    head = 8 * (1 + -(-(USER.itemsize // 8) // 64))
+    assert [len(value) for value in _encoded(record)] == [head + 3 * 8]
+
+
+def test_a_full_state_fits_the_promised_four_kibibytes() -> None:
+    assert USER.itemsize <= 4096
+    assert len(_encoded(_random_states(1, 1.0))[0]) <= 4096
+
+
+def test_nothing_decodes_to_nothing() -> None:
+    assert len(codec.decode([])) == 0
+
+
+@pytest.mark.parametrize("cut", [0, 7, 8, 16])
+def test_a_cut_record_is_named(cut: int) -> None:
+    good, other = _encoded(_random_states(2, 0.5))
+    with pytest.raises(codec.CodecError, match="state record 1 is damaged"):
+        codec.decode([good, other[:cut]])
+
+
+def test_a_record_with_words_too_many_is_named() -> None:
+    good, other = _encoded(_random_states(2, 0.5))
+    with pytest.raises(codec.CodecError, match="state record 0 is damaged"):
+        codec.decode([good + bytes(8), other])
+
+
+def test_a_codec_version_from_the_future_is_refused_with_advice() -> None:
+    (good,) = _encoded(_random_states(1, 0.5))
+    newer = (99).to_bytes(8, "little") + good[8:]
+    with pytest.raises(codec.CodecError, match=r"codec version 99; this release reads \[1\]: run the release"):
+        codec.decode([newer])
+
+
+def test_an_older_layout_is_read_field_by_field(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A version 0 that lacked all but two fields, and had one that is gone."""
+    old = np.dtype([("version", "<i8"), ("gone", "<i8"), ("events", "<i8")])
+    monkeypatch.setitem(codec.LAYOUTS, 0, old)
+    words = [0, 0b101, 7, 9]  # codec version 0; words 0 and 2 are not zero; their values
+    value = b"".join(word.to_bytes(8, "little") for word in words)
+    (new,) = _encoded(_random_states(1, 0.5))
+    decoded = codec.decode([new, value])
+    assert decoded[0].tobytes() == _random_states(1, 0.5)[0].tobytes()
+    assert (decoded[1]["version"], decoded[1]["events"]) == (7, 9)
+    assert not decoded[1]["rank"].any()
