@@ -1,0 +1,121 @@
+"""Workers die while events flow, and nothing shows of it; and the check that says so is no yes-man."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from stream_app.local import LocalKafka
+from tests.bench.ground import Ground
+from tests.failure.chaos import Outcome, short
+from tests.failure.found import Found
+from tests.failure.people import Event, life_of
+from tests.failure.verdict import Verdict, judge
+from tests.failure.watch import Versions
+
+# The servers' part is the same on both; `tests/contract` tries the other one.
+pytestmark = pytest.mark.parametrize("redis_server", ["valkey"], indirect=True, scope="session")
+
+Run = tuple[Outcome, list[Event], Found]
+
+
+@pytest.fixture(scope="module")
+def run(kafka: LocalKafka, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Two workers, four `kill -9`."""
+    return short(Ground(kafka.bootstrap, redis_url.removesuffix("0") + "3", tmp_path_factory.mktemp("chaos")))
+
+
+def test_killed_workers_lose_and_repeat_nothing(run: Run) -> None:
+    outcome, _, _ = run
+    assert outcome.kills == 4
+    assert outcome.verdict.events > 1_000
+    assert outcome.verdict.recommendations > outcome.verdict.users
+    assert outcome.readings > 1_000
+    assert outcome.sound, (outcome.line(), outcome.notes, outcome.verdict.examples)
+
+
+# -- controls: each fault, made on purpose, is found, and as the fault that it is
+
+
+def test_an_event_that_was_not_sent_is_double(run: Run) -> None:
+    _, journal, found = run
+    place = _last_click(journal)
+    assert _counts(judge(journal[:place] + journal[place + 1 :], found)) == {"double": 1, "redis_wrong": 1}
+
+
+def test_an_event_that_was_not_applied_is_lost(run: Run) -> None:
+    _, journal, found = run
+    more = {**journal[_last_click(journal)], "event_id": "one more"}
+    assert _counts(judge([*journal, more], found)) == {"lost": 1, "redis_wrong": 1}
+
+
+def test_a_retry_that_counted_is_double(run: Run) -> None:
+    _, journal, found = run
+    user = journal[_last_click(journal)]["user_id"]
+    state = found.states[user]
+    twice = replace(found, states={**found.states, user: replace(state, version=(state.version or 0) + 1)})
+    assert judge(journal, twice).double == 1
+
+
+def test_a_lost_state_is_lost_whole(run: Run) -> None:
+    _, journal, found = run
+    user = journal[_last_click(journal)]["user_id"]
+    without = replace(found, states={name: state for name, state in found.states.items() if name != user})
+    assert judge(journal, without).lost == found.states[user].version
+
+
+def test_a_wrong_window_is_wrong(run: Run) -> None:
+    _, journal, found = run
+    user = journal[_last_click(journal)]["user_id"]
+    state = replace(found.states[user], followees=frozenset({1}))
+    assert _counts(judge(journal, replace(found, states={**found.states, user: state}))) == {"wrong": 1}
+
+
+def test_a_missing_recommendation_is_a_hole(run: Run) -> None:
+    _, journal, found = run
+    owner, published = next((owner, made) for owner, made in found.sequences.items() if len(made) > 1)
+    holed = replace(found, sequences={**found.sequences, owner: published - {1}})
+    assert _counts(judge(journal, holed)) == {"rec_holes": 1}
+
+
+def test_an_erased_user_in_redis_is_wrong(run: Run) -> None:
+    _, journal, found = run
+    user = next(event["user_id"] for event in journal if event["kind"] == "erasure" and _is("erased")(event))
+    seen = replace(found.redis[user], windows={})
+    assert _counts(judge(journal, replace(found, redis={**found.redis, user: seen}))) == {"redis_wrong": 1}
+
+
+def test_a_stale_user_in_redis_is_wrong(run: Run) -> None:
+    _, journal, found = run
+    user = journal[_last_click(journal)]["user_id"]
+    stale = replace(found.redis[user], version=found.redis[user].version - 1)
+    assert _counts(judge(journal, replace(found, redis={**found.redis, user: stale}))) == {"redis_wrong": 1}
+
+
+def test_a_version_that_goes_backwards_is_seen() -> None:
+    versions = Versions()
+    versions.see({"a": None, "b": (1, 7)})
+    versions.see({"a": (1, 1), "b": (1, 7)})
+    versions.see({"a": (2, 0), "b": (1, 6)})
+    versions.see({"a": None, "b": (1, 6)})
+    assert versions.regressed == ["b: (1, 7) became (1, 6)", "a: (2, 0) became None"]
+
+
+def _is(life: str) -> Callable[[Event], bool]:
+    return lambda event: life_of(event["user_id"]) == life
+
+
+def _last_click(journal: list[Event]) -> int:
+    """Place of the last click of a user without erasures that was not sent again."""
+    ids = [event["event_id"] for event in journal]
+    return next(
+        place
+        for place in reversed(range(len(journal)))
+        if journal[place]["kind"] == "click" and _is("plain")(journal[place]) and ids.count(ids[place]) == 1
+    )
+
+
+def _counts(verdict: Verdict) -> dict[str, int]:
+    """The faults that were found."""
+    names = ("lost", "double", "wrong", "redis_wrong", "rec_holes", "dead_letters")
+    return {name: getattr(verdict, name) for name in names if getattr(verdict, name)}

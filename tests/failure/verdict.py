@@ -1,0 +1,139 @@
+"""Whether what was found is what was sent."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from tests.failure.found import Found, RedisView
+from tests.failure.people import Event
+from tests.failure.truth import Facts, truth_of
+
+SHOWN = 3
+FAULTS = ("lost", "double", "wrong", "redis_wrong", "rec_holes", "dead_letters")
+
+
+@dataclass
+class Verdict:
+    """Faults found, each counted apart.
+
+    Attributes:
+        lost: applied changes (of an erased user: events) that the state lacks.
+        double: those that it has too many of.
+        wrong: users whose counts are right and whose windows, ratings, followees or times are not.
+        redis_wrong: users of whom Redis shows something else than the truth.
+        rec_holes: recommendations whose number is missing before the last one.
+        rec_ahead: users with recommendations published that their state does not know: the next one repeats their
+            event id. No fault: a crash came between publishing and the changelog.
+    """
+
+    events: int = 0
+    users: int = 0
+    recommendations: int = 0
+    lost: int = 0
+    double: int = 0
+    wrong: int = 0
+    redis_wrong: int = 0
+    rec_holes: int = 0
+    rec_ahead: int = 0
+    dead_letters: int = 0
+    examples: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def sound(self) -> bool:
+        return not any(getattr(self, name) for name in FAULTS)
+
+    def as_dict(self) -> dict[str, object]:
+        return asdict(self)
+
+    def say(self, fault: str, what: str) -> None:
+        """Keep the first few of each fault in words."""
+        told = self.examples.setdefault(fault, [])
+        if len(told) < SHOWN:
+            told.append(what)
+
+
+def judge(journal: list[Event], found: Found) -> Verdict:
+    """Compare what was sent with what was found."""
+    truth = truth_of(journal)
+    verdict = Verdict(events=len(journal), users=len(truth), dead_letters=found.dead_letters)
+    for user, facts in truth.items():
+        _judge_state(user, facts, found.states.get(user, _NOBODY), verdict)
+        _judge_redis(user, facts, found, verdict)
+    for user in found.states.keys() - truth.keys():
+        verdict.double += found.states[user].events
+        verdict.say("double", f"{user}: has a state and sent nothing")
+    _judge_recommendations(truth, found, verdict)
+    return verdict
+
+
+_NOBODY = Facts(0, 0, 0, 0, {}, {}, frozenset())
+
+
+def _judge_state(user: str, truth: Facts, state: Facts, verdict: Verdict) -> None:
+    wanted, held = (
+        (truth.events, state.events) if truth.version is None else (truth.version, state.version or 0)
+    )  # fmt: skip
+    verdict.lost += max(0, wanted - held)
+    verdict.double += max(0, held - wanted)
+    if wanted != held:
+        verdict.say("lost" if held < wanted else "double", f"{user}: {held} applied, should be {wanted}")
+    elif state != replace(truth, version=state.version):
+        verdict.wrong += 1
+        verdict.say("wrong", f"{user}: the state is {state}, should be {truth}")
+
+
+def _judge_redis(user: str, truth: Facts, found: Found, verdict: Verdict) -> None:
+    view, state = found.redis.get(user), found.states.get(user, _NOBODY)
+    fault = _redis_fault(truth, state, view) if truth.events or truth.erased_at else None
+    if fault:
+        verdict.redis_wrong += 1
+        verdict.say("redis_wrong", f"{user}: Redis {fault}: {view}, should be {truth}")
+
+
+def _redis_fault(truth: Facts, state: Facts, view: RedisView | None) -> str | None:
+    if view is None:
+        return "lacks the user"
+    if not truth.events:
+        return "still shows an erased user" if view.windows is not None or view.rec else None
+    if view.windows is None:
+        return "has forgotten the user"
+    if view.version != (state.version if truth.version is None else truth.version):
+        return f"has another version than the state ({state.version})"
+    if view.events != truth.events or not _same_windows(truth.windows, view.windows):
+        return "counts differently"
+    return None
+
+
+def _same_windows(truth: Mapping[str, Mapping[str, int]], shown: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Redis shows the mean of the ratings, 0..1 to three digits, where the truth has their sum in thousandths."""
+    return truth.keys() == shown.keys() and all(_same_window(truth[name], shown[name]) for name in truth)
+
+
+def _same_window(truth: Mapping[str, int], shown: Mapping[str, Any]) -> bool:
+    names = ("clicks", "dwell_ms", "ratings", "follows")
+    mean = truth["rating_sum"] / truth["ratings"] / 1000 if truth["ratings"] else None
+    close = shown["rating_mean"] is mean if mean is None else abs(shown["rating_mean"] - mean) < 0.00051
+    return close and all(truth[name] == shown[name] for name in names)
+
+
+def _judge_recommendations(truth: Mapping[str, Facts], found: Found, verdict: Verdict) -> None:
+    for (user, erased_at), published in found.sequences.items():
+        verdict.recommendations += len(published)
+        _count_holes(f"{user} since {erased_at}", published, max(published), verdict)
+    for user, known in found.rec_seq.items():
+        published = found.sequences.get((user, found.states[user].erased_at), set())
+        ahead = max(published, default=0)
+        verdict.rec_ahead += ahead > known
+        if known > ahead:
+            _count_holes(user, set(range(1, ahead + 1)), known, verdict)
+    for user, facts in truth.items():
+        if facts.events and not found.rec_seq.get(user):
+            verdict.rec_holes += 1
+            verdict.say("rec_holes", f"{user}: was never recommended anything")
+
+
+def _count_holes(who: str, published: Iterable[int], last: int, verdict: Verdict) -> None:
+    missing = set(range(1, last + 1)) - set(published)
+    verdict.rec_holes += len(missing)
+    if missing:
+        verdict.say("rec_holes", f"{who}: recommendations {sorted(missing)} of {last} were never published")

@@ -1,0 +1,63 @@
+"""Reads versions in Redis all the time: none may ever go backwards, and none may vanish."""
+
+import threading
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Self
+
+import redis
+
+EVERY_S = 0.03
+Reading = tuple[int, int]
+"""Generation and version."""
+
+
+class Versions:
+    """What was seen so far of each user."""
+
+    def __init__(self) -> None:
+        self.latest: dict[str, Reading] = {}
+        self.regressed: list[str] = []
+        self.readings = 0
+
+    def see(self, readings: Mapping[str, Reading | None]) -> None:
+        """One look at some users; None where Redis has no version."""
+        self.readings += len(readings)
+        for user, now in readings.items():
+            before = self.latest.get(user)
+            if before is not None and (now is None or now < before):
+                self.regressed.append(f"{user}: {before} became {now}")
+            if now is not None:
+                self.latest[user] = now
+
+
+class Watcher:
+    """A thread that looks at a sample of users, as a context manager."""
+
+    def __init__(self, url: str, users: Sequence[str]) -> None:
+        self.versions = Versions()
+        self._url, self._users = url, users
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="watcher", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self._over.set()
+        self._thread.join(10)
+
+    def _watch(self) -> None:
+        with redis.Redis.from_url(self._url) as client:
+            while not self._over.wait(EVERY_S):
+                self.versions.see(read_versions(client, self._users))
+
+
+def read_versions(client: redis.Redis, users: Sequence[str]) -> dict[str, Reading | None]:
+    """As another service would read them."""
+    pipeline = client.pipeline(transaction=False)
+    for user in users:
+        pipeline.hmget(f"interest:{{{user}}}", "generation", "version")
+    rows = pipeline.execute()
+    return {user: None if row[1] is None else (int(row[0]), int(row[1])) for user, row in zip(users, rows, strict=True)}
