@@ -1,5 +1,6 @@
 """`interest worker`."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -56,6 +57,8 @@ def worker(
     logs.configure(settings.log)
     require_topics(settings)
     folder = served_model(settings)
+    # OpenBLAS reads it when numpy is loaded, and would take every core of the machine for each matrix product.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", str(settings.models.threads))
     # TensorFlow and Faust are imported by this command and no other.
     with native_messages_hidden():
         from model_store.encoder.runtime import use_threads
