@@ -17,7 +17,7 @@ _SECRET_NAME = re.compile(r"password|passwd|secret|token|api_?key|credential", r
 _URL_PASSWORD = re.compile(r"(?P<before>[a-z][a-z0-9+.-]*://[^:/@\s]*:)[^/\s]*(?=@)", re.IGNORECASE)
 
 # What these say below warning is theirs to know.
-_QUIET = ("aiokafka", "kafka", "faust", "mode", "asyncio", "absl", "tensorflow", "numba", "fsspec")
+_QUIET = ("aiokafka", "faust", "mode", "asyncio", "absl", "tensorflow", "numba", "fsspec")
 
 
 def configure(log: Log) -> None:
@@ -39,6 +39,8 @@ def configure(log: Log) -> None:
     logging.basicConfig(handlers=[handler], level=log.level.upper(), force=True)
     for name in _QUIET:
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLogger().level))
+    # kafka-python logs each attempt of what it then raises; here it only administers and replays.
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
 
 
 def _rendering(log: Log) -> list[Processor]:

@@ -10,9 +10,11 @@ from typer.testing import CliRunner
 
 from stream_app import cli
 from stream_app.commands.bench import benchmarks
-from stream_app.commands.errors import explain
+from stream_app.commands.errors import CommandError, explain
 from stream_app.commands.options import settings_of
+from stream_app.commands.worker import served_model
 from stream_app.contracts.errors import StopWorker
+from stream_app.settings import load
 
 COMMANDS = [
     [],
@@ -67,7 +69,7 @@ def test_help_imports_nothing_heavy() -> None:
         (["topics", "check", "--kafka", NOWHERE], 1, "no Kafka answers at 127.0.0.1:1"),
         (["show", "ann", "--redis", "redis://:hunter2@127.0.0.1:1/0"], 1, "--redis URL"),
         (["show", "ann", "--redis", "nonsense"], 1, "redis://"),
-        (["worker"], 1, "interest train"),
+        (["worker", "--kafka", NOWHERE], 1, "no Kafka answers at 127.0.0.1:1"),
         (["models", "promote", "absent"], 1, "absent"),
         (["models", "roll-back"], 1, "no earlier version"),
         (["replay", "absent"], 1, "neither a folder"),
@@ -123,6 +125,11 @@ def test_options_win_over_environment_and_file(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setenv("INTEREST_KAFKA__BOOTSTRAP", "environment:1")
     kafka = settings_of(kafka="option:1", redis="redis://:pw@h/0", config=file).kafka
     assert (kafka.bootstrap, kafka.group, kafka.partitions) == ("option:1", "environment", 3)
+
+
+def test_worker_without_a_model_says_how_to_get_one(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="interest train"):
+        served_model(load(models={"url": str(tmp_path / "models")}))
 
 
 def test_worker_that_stops_itself_exits_with_70() -> None:
