@@ -63,7 +63,7 @@ def show(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _words(name: str) -> str:
-    return name.replace("_", " ")
+    return name.replace("_", " ").replace("events per second", "events/s").replace("cpu seconds per million", "CPU s/M")
 
 
 def save(path: Path | None, figures: Mapping[str, Any]) -> None:
