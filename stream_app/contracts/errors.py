@@ -11,6 +11,8 @@ class StopWorker(Exception):  # noqa: N818  # named for what the caller does
     The message says what happened, where, and what to do.
     """
 
+    explains_itself = True  # to a person; a traceback would hide it
+
 
 class SinkStopped(StopWorker):
     """A sink (Redis, a Kafka topic) did not accept writes for as long as the settings allow, or never will."""

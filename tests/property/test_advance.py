@@ -112,9 +112,7 @@ def _check(arena: Arena, truth: Oracle) -> None:
     assert sorted(ring) == sorted(event.item for event in truth.clicks[-50:])
     assert all(is_seen(arena.records, 0, np.uint64(item)) for item in truth.seen())
     followed = {
-        int(target)
-        for slot, target in enumerate(record["followee"])
-        if int(record["followee_active"]) >> slot & 1
+        int(target) for slot, target in enumerate(record["followee"]) if int(record["followee_active"]) >> slot & 1
     }
     assert followed == {event.item for event in truth.followed()}
 
