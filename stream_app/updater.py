@@ -122,7 +122,9 @@ class Updater:
             self._inbox.clear()
             await self._effects_through(self._cycle)
             if fenced:
-                self._forget()
+                # After a flush under way, which would note how far the changelog has states that are gone by then.
+                async with self._flush_lock:
+                    self._forget()
             else:
                 await self.flush()
 
