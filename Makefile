@@ -7,7 +7,7 @@ ARGS   ?=
 # `uv` installs the lock file in seconds; it comes as a wheel into the virtual environment, nothing else is touched.
 UV_VERSION := 0.13.9
 
-.PHONY: help demo test lint bench lock clean
+.PHONY: help demo test lint bench chaos lock clean
 
 help:            ## this list
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -23,6 +23,9 @@ lint: $(VENV)/.dev   ## format, lint, types, import arrows
 
 bench: $(VENV)/.dev   ## every figure the README claims (ARGS="throughput --json out.json" for one)
 	@$(BIN)/interest bench $(ARGS)
+
+chaos: $(VENV)/.dev   ## kill workers at random under load and check that nothing shows of it (ARGS="--kills 20 --minutes 4")
+	@$(BIN)/python -m tests.failure.chaos $(ARGS)
 
 lock: $(VENV)/.run   ## pin again what pyproject.toml asks for
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url pyproject.toml -o deploy/requirements.lock

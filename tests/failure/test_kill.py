@@ -11,7 +11,6 @@ from tests.failure.chaos import Outcome, short
 from tests.failure.found import Found
 from tests.failure.people import Event, life_of
 from tests.failure.verdict import Verdict, judge
-from tests.failure.watch import Versions
 
 # The servers' part is the same on both; `tests/contract` tries the other one.
 pytestmark = pytest.mark.parametrize("redis_server", ["valkey"], indirect=True, scope="session")
@@ -90,15 +89,6 @@ def test_a_stale_user_in_redis_is_wrong(run: Run) -> None:
     user = journal[_last_click(journal)]["user_id"]
     stale = replace(found.redis[user], version=found.redis[user].version - 1)
     assert _counts(judge(journal, replace(found, redis={**found.redis, user: stale}))) == {"redis_wrong": 1}
-
-
-def test_a_version_that_goes_backwards_is_seen() -> None:
-    versions = Versions()
-    versions.see({"a": None, "b": (1, 7)})
-    versions.see({"a": (1, 1), "b": (1, 7)})
-    versions.see({"a": (2, 0), "b": (1, 6)})
-    versions.see({"a": None, "b": (1, 6)})
-    assert versions.regressed == ["b: (1, 7) became (1, 6)", "a: (2, 0) became None"]
 
 
 def _is(life: str) -> Callable[[Event], bool]:

@@ -160,7 +160,7 @@ def doomed(place: Place) -> Iterator[dict[str, Member]]:
     """Each is wrong in one way, and was started."""
     members = {
         "flood": _flooded(place),
-        "no model": place.member(unique("no-model"), model_url=str(place.folder / "empty")),
+        "no model": _with_topics(place.member(unique("no-model"), model_url=str(place.folder / "empty"))),
         "no redis": _with_topics(
             place.member(unique("no-redis"), redis_url=f"redis://127.0.0.1:{free_port()}/0", redis={"give_up_s": 1.0})
         ),

@@ -1,0 +1,291 @@
+"""Things that happen at the worst moment, arranged: the real updater and a real model, on sinks that the test holds."""
+
+import asyncio
+import json
+import threading
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from model_store.model import InterestModel
+from model_store.state.hashing import partition_of
+from stream_app.contracts.slab import Slab
+from stream_app.contracts.views import InterestViews
+from stream_app.observability import WorkerMetrics
+from stream_app.settings import Kafka, ModelStore, Recommend, Settings, load
+from stream_app.updater import Updater
+from tests.bench.model import catalogue_model, current_model
+
+NOW_MS = 1_760_000_000_000
+PARTITIONS = 2
+CROWD = 20  # more than are offered something inline, so that it happens in a thread
+WAIT_S = 10.0
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> InterestModel:
+    folder = tmp_path_factory.mktemp("races")
+    return current_model(catalogue_model(folder / "models", 40), folder / "fetched")
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    topic: str
+    partition: int
+    offset: int
+    key: bytes
+    value: bytes
+    timestamp: int = NOW_MS
+    headers: Sequence[tuple[str, bytes]] = ()
+
+
+@dataclass
+class World:
+    """Source, sinks and flood guard. `redis` keeps what the guard of versions lets in: user -> (version, erased)."""
+
+    epoch: int = 0
+    redis: dict[bytes, tuple[int, bool]] = field(default_factory=dict)
+    published: list[str] = field(default_factory=list)
+    logged: int = 0
+    log_gate: asyncio.Event = field(default_factory=asyncio.Event)
+    done_slabs: int = 0
+
+    def __post_init__(self) -> None:
+        self.log_gate.set()
+        self.interests = self
+        self.recommendations = Publisher(self.published)
+        self.dead_letters = Publisher([])
+        self.changelog = Log(self)
+
+    def taken(self, events: int) -> None:
+        """Nothing waits for room."""
+
+    def done(self, slabs: Iterable[Slab]) -> None:
+        self.done_slabs += len(list(slabs))
+
+    def check(self, now_s: float, events: int, rejected: int, latest: Sequence[Any] = ()) -> None:
+        assert not rejected
+
+    def lag(self) -> dict[str, int]:
+        return {}
+
+    async def write(self, views: InterestViews) -> None:
+        for place, key in enumerate(views.keys):
+            version = int(views.version[place])
+            if version >= self.redis.get(key, (-1, False))[0]:
+                self.redis[key] = version, bool(views.erased[place])
+
+
+class Publisher:
+    def __init__(self, published: list[str]) -> None:
+        self._published = published
+
+    async def publish(self, items: Sequence[Any]) -> None:
+        self._published += [item.event_id for item in items]
+
+
+class Log:
+    """A changelog that answers while `log_gate` is set."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def write(self, _partition: int, keys: Sequence[bytes], _values: Any, _ends: Any) -> int:
+        self._world.logged += len(keys)
+        await self._world.log_gate.wait()
+        return self._world.logged - 1
+
+
+class HeldIndex:
+    """The real item index, whose answers wait until the test lets them go."""
+
+    def __init__(self, index: Any) -> None:
+        self._index = index
+        self.asked, self.go = threading.Event(), threading.Event()
+
+    def recommend(self, *args: Any) -> Any:
+        self.asked.set()
+        assert self.go.wait(WAIT_S)
+        return self._index.recommend(*args)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._index, name)
+
+
+def test_a_fenced_worker_forgets_how_far_its_states_were_logged(model: InterestModel) -> None:
+    """A flush under way must not note an offset for states that are forgotten: recovery would skip all before it."""
+
+    async def story() -> None:
+        async with running(model) as (updater, world):
+            updater.put(slab(world, "click", [user_in(0)]))
+            await until(lambda: bool(world.redis))
+            world.log_gate.clear()
+            flushing = asyncio.ensure_future(updater.flush())
+            await until(lambda: world.logged == 1)
+            world.epoch += 1
+            draining = asyncio.ensure_future(updater.drain(fenced=True))
+            await asyncio.sleep(0.05)
+            world.log_gate.set()
+            await asyncio.gather(flushing, draining)
+            assert updater.states.users == 0
+            assert updater.restored_to(0) is None
+
+    run(story())
+
+
+def test_after_being_fenced_a_single_event_is_flushed(model: InterestModel) -> None:
+    """What was applied and not yet flushed when the states were forgotten must not be counted off twice."""
+
+    async def story() -> None:
+        async with running(model) as (updater, world):
+            flusher = asyncio.ensure_future(updater.flush_forever())
+            world.log_gate.clear()
+            updater.put(slab(world, "click", [user_in(0)]))
+            await until(lambda: world.logged == 1)
+            world.epoch += 1
+            draining = asyncio.ensure_future(updater.drain(fenced=True))
+            await asyncio.sleep(0.05)
+            world.log_gate.set()
+            await draining
+            await until(lambda: world.done_slabs == 1)
+            updater.put(slab(world, "click", [user_in(1)]))
+            await until(lambda: world.done_slabs == 2)
+            flusher.cancel()
+
+    run(story())
+
+
+def test_a_replay_in_another_order_still_erases_in_redis(model: InterestModel) -> None:
+    """Topics are replayed in any order. What Redis shows of clicks that were never logged must go all the same."""
+
+    async def story() -> None:
+        user = user_in(0)
+        async with running(model) as (updater, world):
+            clicks = slab(world, "click", [user, user, user])
+            updater.put(clicks)
+            await until(lambda: world.redis.get(user) == (3, False))
+        async with running(model, World(redis=world.redis)) as (updater, world):
+            updater.put(slab(world, "erasure", [user]))
+            updater.put(clicks)
+            await until(lambda: updater.states[0].row(user) is not None)
+            await settled(updater)
+            assert world.redis[user][1], f"Redis still shows the erased user: {world.redis[user]}"
+
+    run(story())
+
+
+def test_an_erasure_while_offers_are_made_leaves_no_trace(model: InterestModel) -> None:
+    """The offer was made from interests that are gone by now."""
+
+    async def story() -> None:
+        index = HeldIndex(model.index)
+        async with running(replace(model, index=index)) as (updater, world):
+            users = crowd_of(0)
+            updater.put(slab(world, "click", users))
+            await until(index.asked.is_set)
+            updater.put(slab(world, "erasure", users[:1]))
+            await until(lambda: record(updater, users[0])["erased_at_ms"] > 0)
+            index.go.set()
+            await settled(updater)
+            erased = record(updater, users[0])
+            assert not [made for made in world.published if made.startswith(f"{users[0].decode()}:{NOW_MS}:")]
+            assert (erased["rec_seq"], erased["rec_item"].any(), erased["rec_sketch"].any()) == (0, False, False)
+
+    run(story())
+
+
+def test_a_click_right_after_an_erasure_leaves_no_hole(model: InterestModel) -> None:
+    """The click is applied while the erasure is being refreshed: its recommendation is number 1, and is published."""
+
+    async def story() -> None:
+        index = HeldIndex(model.index)
+        async with running(replace(model, index=index)) as (updater, world):
+            user = user_in(1)
+            updater.put(slab(world, "click", crowd_of(0)))
+            updater.put(slab(world, "erasure", [user]))
+            await until(index.asked.is_set)
+            updater.put(slab(world, "click", [user], ts=NOW_MS + 1))
+            await until(lambda: record(updater, user)["events"] == 1)
+            index.go.set()
+            await settled(updater)
+            known = int(record(updater, user)["rec_seq"])
+            made = [name for name in world.published if name.startswith(f"{user.decode()}:")]
+            assert made == [f"{user.decode()}:{NOW_MS}:{number}" for number in range(1, known + 1)]
+            assert known == 1
+
+    run(story())
+
+
+def settings() -> Settings:
+    return load(
+        kafka=Kafka(partitions=PARTITIONS),
+        recommend=Recommend(min_drift=0.0),
+        models=ModelStore(large_batch_users=CROWD, inline_users=CROWD),
+    )
+
+
+@asynccontextmanager
+async def running(model: InterestModel, world: World | None = None) -> Any:
+    """An updater at work on a world of its own, which does not flush by itself."""
+    world = world or World()
+    updater = Updater(settings(), model, world, world, WorkerMetrics(), lambda: NOW_MS)
+    updater.source = world
+    stages = (updater.advance_forever, updater.refresh_forever, updater.write_forever)
+    tasks = [asyncio.ensure_future(stage()) for stage in stages]
+    try:
+        yield updater, world
+    finally:
+        for task in tasks:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+
+_offsets: Iterator[int] = iter(range(10**9))
+
+
+def slab(world: World, kind: str, users: list[bytes], ts: int = NOW_MS) -> Slab:
+    """One event for each user, all of one partition."""
+    body = {"click": {"item_id": "i1"}, "erasure": {}}[kind]
+    topic = dict(zip(("click", "follow", "rating", "erasure"), settings().kafka.topics.inputs, strict=True))[kind]
+    records = []
+    for user in users:
+        offset = next(_offsets)
+        event = {"event_id": f"e{offset}", "user_id": user.decode(), "ts": ts, **body}
+        records.append(Record(topic, partition_of(user, PARTITIONS), offset, user, json.dumps(event).encode()))
+    return Slab(topic, records[0].partition, records, world.epoch)
+
+
+def crowd_of(partition: int) -> list[bytes]:
+    names = (b"u%d" % number for number in range(1_000))
+    return [name for name in names if partition_of(name, PARTITIONS) == partition][:CROWD]
+
+
+def user_in(partition: int) -> bytes:
+    return crowd_of(partition)[0]
+
+
+def record(updater: Updater, user: bytes) -> np.void:
+    """The user's state as it is now; zeros before the first event."""
+    arena = updater.states[partition_of(user, PARTITIONS)]
+    return arena.records[arena.rows_of([user])[0]]
+
+
+async def settled(updater: Updater) -> None:
+    """Everything that was put is applied, its effects are done, and it is logged."""
+    await asyncio.sleep(0.05)
+    await asyncio.wait_for(updater.flush(), WAIT_S)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(WAIT_S):
+        while not condition():  # noqa: ASYNC110  # the conditions are of the product's making
+            await asyncio.sleep(0.002)
+
+
+def run(story: Coroutine[Any, Any, None] | Awaitable[None]) -> None:
+    asyncio.run(story)  # type: ignore[arg-type]
