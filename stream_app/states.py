@@ -19,7 +19,10 @@ class States:
         self._logged: dict[int, int] = {}
 
     def __getitem__(self, partition: int) -> Arena:
-        return self._arenas.setdefault(partition, Arena())
+        arena = self._arenas.get(partition)
+        if arena is None:
+            arena = self._arenas[partition] = Arena()
+        return arena
 
     def items(self) -> Iterator[tuple[int, Arena]]:
         """Partitions with their arenas."""
