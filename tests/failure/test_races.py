@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from model_store.model import InterestModel
+from model_store.state import codec
 from model_store.state.hashing import partition_of
 from stream_app.contracts.slab import Slab
 from stream_app.contracts.views import InterestViews
@@ -51,6 +52,7 @@ class World:
     redis: dict[bytes, tuple[int, bool]] = field(default_factory=dict)
     published: list[str] = field(default_factory=list)
     logged: int = 0
+    states: dict[bytes, np.void] = field(default_factory=dict)
     log_gate: asyncio.Event = field(default_factory=asyncio.Event)
     done_slabs: int = 0
 
@@ -89,14 +91,16 @@ class Publisher:
 
 
 class Log:
-    """A changelog that answers while `log_gate` is set."""
+    """A changelog that answers while `log_gate` is set, and keeps each user's last state."""
 
     def __init__(self, world: World) -> None:
         self._world = world
 
-    async def write(self, _partition: int, keys: Sequence[bytes], _values: Any, _ends: Any) -> int:
+    async def write(self, _partition: int, keys: Sequence[bytes], values: memoryview, ends: Any) -> int:
         self._world.logged += len(keys)
         await self._world.log_gate.wait()
+        states = codec.decode([bytes(values[ends[place] : ends[place + 1]]) for place in range(len(keys))])
+        self._world.states |= {key: states[place] for place, key in enumerate(keys)}
         return self._world.logged - 1
 
 
@@ -216,6 +220,27 @@ def test_a_click_right_after_an_erasure_leaves_no_hole(model: InterestModel) -> 
             made = [name for name in world.published if name.startswith(f"{user.decode()}:")]
             assert made == [f"{user.decode()}:{NOW_MS}:{number}" for number in range(1, known + 1)]
             assert known == 1
+
+    run(story())
+
+
+def test_what_was_offered_during_the_last_flush_is_logged_when_partitions_leave(model: InterestModel) -> None:
+    """Or the next owner makes another recommendation under the same event id, and at once, whatever the interval."""
+
+    async def story() -> None:
+        index = HeldIndex(model.index)
+        async with running(replace(model, index=index)) as (updater, world):
+            users = crowd_of(0)
+            updater.put(slab(world, "click", users))
+            await until(index.asked.is_set)
+            flushing = asyncio.ensure_future(updater.flush())
+            await asyncio.sleep(0.05)
+            index.go.set()
+            await flushing
+            world.epoch += 1
+            await updater.drain(fenced=False)
+            assert len(world.published) == CROWD
+            assert {int(world.states[user]["rec_seq"]) for user in users} == {1}
 
     run(story())
 

@@ -120,14 +120,13 @@ def _judge_recommendations(truth: Mapping[str, Facts], found: Found, verdict: Ve
     for (user, erased_at), published in found.sequences.items():
         verdict.recommendations += len(published)
         _count_holes(f"{user} since {erased_at}", published, max(published), verdict)
-    for user, known in found.rec_seq.items():
-        published = found.sequences.get((user, found.states[user].erased_at), set())
+    for user, state in found.states.items():
+        known, published = found.rec_seq[user], found.sequences.get((user, state.erased_at), set())
         ahead = max(published, default=0)
         verdict.rec_ahead += ahead > known
         if known > ahead:
             _count_holes(user, set(range(1, ahead + 1)), known, verdict)
-    for user, facts in truth.items():
-        if facts.events and not found.rec_seq.get(user):
+        if user in truth and truth[user].events and not (known or published):
             verdict.rec_holes += 1
             verdict.say("rec_holes", f"{user}: was never recommended anything")
 

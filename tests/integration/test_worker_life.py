@@ -192,10 +192,10 @@ def _with_topics(member: Member) -> Member:
 
 
 def _with_other_partitions(place: Place) -> Member:
-    """The ratings have more partitions than the settings say."""
-    member = place.member(unique("wrong-partitions"))
-    Broker(place.bootstrap).create([member.settings.kafka.topics.ratings], PARTITIONS + 1)
-    return _with_topics(member)
+    """The topics have fewer partitions than the settings say."""
+    name = unique("wrong-partitions")
+    _with_topics(place.member(name))
+    return place.member(name, kafka={"partitions": PARTITIONS + 1})
 
 
 def test_a_flood_of_bad_events_stops_the_worker(doomed: dict[str, Member]) -> None:
@@ -233,7 +233,7 @@ def test_with_another_partition_count_a_worker_says_so(doomed: dict[str, Member]
     assert member.wait_exit(END_S) != 0
     log = member.log_text()
     assert member.settings.kafka.topics.ratings in log
-    assert f"partition count is {PARTITIONS + 1}" in log
+    assert f"partition count is {PARTITIONS}, the settings say {PARTITIONS + 1}" in log
 
 
 def test_without_kafka_a_worker_says_so(doomed: dict[str, Member]) -> None:
