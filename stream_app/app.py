@@ -62,6 +62,7 @@ def build_app(settings: Settings, model: InterestModel, metrics: WorkerMetrics) 
         "advance": updater.advance_forever,
         "refresh": updater.refresh_forever,
         "write": updater.write_forever,
+        "publish": updater.publish_forever,
         "flush": updater.flush_forever,
         "sweep": updater.sweep_forever,
         "heartbeat": heartbeat.beat_forever,
@@ -82,7 +83,8 @@ def _add_agent(app: SlabApp, updater: Updater, settings: Settings) -> None:
     async def events(stream: Any) -> None:
         updater.source = app.consumer
         async for event in stream.noack().events():
-            updater.put(event.message.value)
+            for slab in event.message.value:
+                updater.put(slab)
 
 
 def _opening(redis: RedisSink, model: InterestModel) -> Callable[[], Coroutine[Any, Any, None]]:

@@ -1,17 +1,18 @@
 """From slabs to valid events: what a cycle applies, what it sets aside, and when it was published."""
 
 from collections import defaultdict
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 
 import numpy as np
 import numpy.typing as npt
 
 from model_store.state.batch import EventBatch
 from model_store.state.layout import Kind
-from stream_app.contracts.decode import decode_slab
+from stream_app.contracts.decode import decode_records
 from stream_app.contracts.slab import Slab
-from stream_app.contracts.validity import Limits, Rejected
+from stream_app.contracts.validity import Limits, Record, Rejected
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +39,20 @@ class Intake:
     published: list[Published] = field(default_factory=list)
     events: int = 0
 
-    def add(self, kind: Kind, slab: Slab, limits: Limits, now_ms: int, known: Container[bytes]) -> None:
-        """Decode a slab (or a part of one) and put it where it belongs."""
-        decoded = decode_slab(kind, slab.records, limits, now_ms, known)
-        self.events += len(slab)
+    def add(
+        self, kind: Kind, records: Sequence[Record], limits: Limits, now_ms: int, known: Mapping[int, Container[bytes]]
+    ) -> None:
+        """Decode records of one topic, those of a partition together, and put the events where they belong."""
+        decoded = decode_records(kind, records, limits, now_ms, known)
+        self.events += len(records)
         self.rejected += [(kind, rejected) for rejected in decoded.rejected]
         if decoded.batch is not None:
-            self.batches[slab.partition].append(decoded.batch)
-            stamps = np.array([record.timestamp for record in slab.records], np.float64)
+            start = 0
+            for partition, run in groupby(decoded.partitions):
+                stop = start + len(list(run))
+                self.batches[partition].append(decoded.batch.part(start, stop))
+                start = stop
+            stamps = np.array([record.timestamp for record in records], np.float64)
             self.published.append(Published(kind, stamps / 1000.0))
 
     def joined(self) -> Iterator[tuple[int, EventBatch]]:
@@ -54,10 +61,19 @@ class Intake:
             yield partition, EventBatch.concat(batches)
 
 
-def parts(slab: Slab, size: int) -> Iterator[Slab]:
-    """A slab in parts of at most `size` events, so that decoding does not hold the event loop."""
-    for start in range(0, len(slab), size):
-        yield Slab(slab.topic, slab.partition, slab.records[start : start + size], slab.epoch)
+def helpings(slabs: Sequence[Slab], size: int) -> Iterator[tuple[str, list[Record]]]:
+    """The records of each topic in helpings of at most `size`, so that decoding does not hold the event loop.
+
+    Small slabs share a helping; those of a partition stay together and in order.
+    """
+    by_topic: dict[str, list[Slab]] = defaultdict(list)
+    for slab in slabs:
+        by_topic[slab.topic].append(slab)
+    for topic, mine in by_topic.items():
+        mine.sort(key=lambda slab: slab.partition)  # stable: a partition's slabs keep their order
+        records = [record for slab in mine for record in slab.records]
+        for start in range(0, len(records), size):
+            yield topic, records[start : start + size]
 
 
 def kinds_by_topic(topics: tuple[str, str, str, str]) -> Mapping[str, Kind]:

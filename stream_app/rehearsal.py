@@ -36,7 +36,8 @@ def rehearse(settings: Settings, model: InterestModel) -> None:
 
 async def _rehearse(settings: Settings, model: InterestModel) -> None:
     scene = _Scene(settings, model)
-    stages = scene.updater.advance_forever, scene.updater.refresh_forever, scene.updater.write_forever
+    updater = scene.updater
+    stages = updater.advance_forever, updater.refresh_forever, updater.write_forever, updater.publish_forever
     tasks = [asyncio.ensure_future(stage()) for stage in stages]
     for users in (1, USERS):
         for slab in scene.slabs(users):

@@ -1,6 +1,6 @@
 """The states of all partitions that this worker owns."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,11 @@ class States:
         if arena is None:
             arena = self._arenas[partition] = Arena()
         return arena
+
+    @property
+    def arenas(self) -> Mapping[int, Arena]:
+        """By partition; one that holds nobody yet may be missing."""
+        return self._arenas
 
     def items(self) -> Iterator[tuple[int, Arena]]:
         """Partitions with their arenas."""

@@ -25,7 +25,7 @@ from stream_app.compute import Bench
 from stream_app.contracts.slab import Slab
 from stream_app.contracts.validity import Limits, Record, Rejected
 from stream_app.flush import FlushPolicy, LastFlush
-from stream_app.intake import Intake, kinds_by_topic, parts
+from stream_app.intake import Intake, helpings, kinds_by_topic
 from stream_app.observability import WorkerMetrics
 from stream_app.pending import Pending
 from stream_app.ports import Changelog, Clock, DeadLetterSink, InterestSink, RecommendationSink, SlabSource
@@ -94,13 +94,19 @@ class Updater:
             model, self.states, self._state_lock, self._bench, settings.models, settings.recommend, metrics
         )
         self._inbox: deque[Slab] = deque()
+        self._inbox_events = 0
         self._arrived, self._room = asyncio.Event(), asyncio.Event()
         self._touched = asyncio.Event()
         self._room.set()
         self._cycle = 0
         self._pending = Pending()
-        self._offers: asyncio.Queue[Offer] = asyncio.Queue(maxsize=1)
-        self._effects_done = 0
+        self._refreshing = False
+        self._idle = asyncio.Event()
+        self._write_begun = asyncio.Event()
+        self._write_begun.set()
+        self._to_write: asyncio.Queue[Offer] = asyncio.Queue()
+        self._to_publish: asyncio.Queue[Offer] = asyncio.Queue()
+        self._done_through = {"written": 0, "published": 0}  # effect -> last cycle whose effects are complete
         self._progress = asyncio.Condition()
         self._applied: list[Slab] = []
         self._unacked_events = 0
@@ -112,7 +118,10 @@ class Updater:
     def put(self, slab: Slab) -> None:
         if slab.epoch == self._source.epoch:
             self._inbox.append(slab)
+            self._inbox_events += len(slab)
             self._arrived.set()
+            if self._inbox_events >= self._settings.cycle.inline_events:
+                self._idle.set()
 
     async def drain(self, *, fenced: bool) -> None:
         """The epoch was raised before: what is in the inbox is void."""
@@ -120,6 +129,7 @@ class Updater:
         self._metrics.ready.set(0)
         async with self._cycle_lock:
             self._inbox.clear()
+            self._inbox_events = 0
             await self._effects_through(self._cycle)
             if fenced:
                 # After a flush under way, which would note how far the changelog has states that are gone by then.
@@ -155,10 +165,17 @@ class Updater:
     # -- stage 1: advance
 
     async def advance_forever(self) -> NoReturn:
-        """Apply whatever has arrived, as one cycle."""
+        """Apply whatever has arrived, as one cycle.
+
+        A small one waits until the last is being written: its users could not be refreshed sooner, and more events
+        share its fixed costs.
+        """
         while True:
             await self._arrived.wait()
             await self._room.wait()
+            while self._is_busy() and self._inbox_events < self._settings.cycle.inline_events:
+                self._idle.clear()
+                await self._idle.wait()
             async with self._cycle_lock:
                 slabs = self._take()
                 if slabs:
@@ -166,11 +183,16 @@ class Updater:
             if not self._inbox:
                 self._arrived.clear()
 
+    def _is_busy(self) -> bool:
+        """Whether the refresh would not take up another cycle at once."""
+        return self._refreshing or self._touched.is_set()
+
     def _take(self) -> list[Slab]:
         slabs: list[Slab] = []
         events, epoch = 0, self._source.epoch
         while self._inbox and events < self._settings.cycle.max_events:
             slab = self._inbox.popleft()
+            self._inbox_events -= len(slab)
             if slab.epoch == epoch:
                 slabs.append(slab)
                 events += len(slab)
@@ -198,12 +220,10 @@ class Updater:
     async def _decode(self, slabs: list[Slab]) -> Intake:
         intake, now_ms = Intake(), self._clock()
         with self._metrics.stage.labels("decode").time():
-            for slab in slabs:
-                kind, known = self._kinds[slab.topic], self.states[slab.partition]
-                for part in parts(slab, DECODE_EVENTS):
-                    intake.add(kind, part, self._limits, now_ms, known)
-                    if len(part) == DECODE_EVENTS:
-                        await asyncio.sleep(0)
+            for topic, records in helpings(slabs, DECODE_EVENTS):
+                intake.add(self._kinds[topic], records, self._limits, now_ms, self.states.arenas)
+                if len(records) == DECODE_EVENTS:
+                    await asyncio.sleep(0)
         for kind, rejected in intake.rejected:
             self._metrics.events.labels(kind.name.lower(), "dead_lettered").inc()
             self._metrics.dead_letters.labels(rejected.reason).inc()
@@ -234,39 +254,53 @@ class Updater:
         else:
             self._room.clear()
 
-    # -- stage 2: refresh; stage 3: write
+    # -- stage 2: refresh; stage 3: write and publish
 
     async def refresh_forever(self) -> NoReturn:
-        """Refresh whoever was touched since the last refresh began."""
+        """Refresh whoever was touched since the last refresh began, once the last one's write has begun."""
         while True:
             await self._touched.wait()
+            await self._write_begun.wait()
             self._touched.clear()
+            self._refreshing = True
             pending, self._pending = self._pending, Pending(cycle=self._cycle)
-            await self._offers.put(await self._refresher.refresh(pending, self._clock()))
+            offer = await self._refresher.refresh(pending, self._clock())
+            self._write_begun.clear()
+            self._to_write.put_nowait(offer)
+            self._to_publish.put_nowait(offer)
+            self._refreshing = False
+            self._idle.set()
 
     async def write_forever(self) -> NoReturn:
-        """Write what was refreshed, in order."""
+        """Write to Redis what was refreshed, in order."""
         while True:
-            offer = await self._offers.get()
-            await self._write(offer)
-            async with self._progress:
-                self._effects_done = offer.pending.cycle
-                self._progress.notify_all()
+            offer = await self._to_write.get()
+            self._write_begun.set()
+            for views in offer.views:
+                await self._timed("redis", self._sinks.interests.write(views))
+                self._metrics.cycle_users.observe(len(views))
+            self._observe_latency(offer.pending)
+            await self._progressed("written", offer.pending.cycle)
 
-    async def _write(self, offer: Offer) -> None:
-        effects = [self._timed("redis", self._write_views(offer))]
-        if offer.recommendations:
-            effects.append(self._timed("publish", self._sinks.recommendations.publish(offer.recommendations)))
-            self._metrics.recommendations.inc(len(offer.recommendations))
-        if offer.pending.rejected:
-            effects.append(self._timed("dead_letter", self._sinks.dead_letters.publish(offer.pending.rejected)))
-        await asyncio.gather(*effects)
+    async def publish_forever(self) -> NoReturn:
+        """Publish recommendations and dead letters, those of all refreshes that wait together."""
+        while True:
+            offers = [await self._to_publish.get()]
+            while not self._to_publish.empty():
+                offers.append(self._to_publish.get_nowait())
+            recommendations = [one for offer in offers for one in offer.recommendations]
+            rejected = [one for offer in offers for one in offer.pending.rejected]
+            if recommendations:
+                await self._timed("publish", self._sinks.recommendations.publish(recommendations))
+                self._metrics.recommendations.inc(len(recommendations))
+            if rejected:
+                await self._timed("dead_letter", self._sinks.dead_letters.publish(rejected))
+            await self._progressed("published", offers[-1].pending.cycle)
 
-    async def _write_views(self, offer: Offer) -> None:
-        for views in offer.views:
-            await self._sinks.interests.write(views)
-            self._metrics.cycle_users.observe(len(views))
-        self._observe_latency(offer.pending)
+    async def _progressed(self, effect: str, cycle: int) -> None:
+        async with self._progress:
+            self._done_through[effect] = cycle
+            self._progress.notify_all()
 
     async def _timed(self, stage: str, effect: Awaitable[object]) -> None:
         try:
@@ -283,7 +317,7 @@ class Updater:
 
     async def _effects_through(self, cycle: int) -> None:
         async with self._progress:
-            await self._progress.wait_for(lambda: self._effects_done >= cycle)
+            await self._progress.wait_for(lambda: min(self._done_through.values()) >= cycle)
 
     # -- flush
 
@@ -361,7 +395,7 @@ class Updater:
         self._metrics.state_bytes.set(self.states.nbytes)
         oldest = self._oldest_unacked_s
         self._metrics.commit_age.set(0 if oldest is None else time.monotonic() - oldest)
-        self._metrics.backlog.set(sum(map(len, self._inbox)))
+        self._metrics.backlog.set(self._inbox_events)
         for topic, events in self._source.lag().items():
             self._metrics.lag.labels(topic).set(events)
 

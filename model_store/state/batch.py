@@ -41,6 +41,19 @@ class EventBatch:
     def __len__(self) -> int:
         return len(self.keys)
 
+    def part(self, start: int, stop: int) -> "EventBatch":
+        """Events start..stop; the columns are views."""
+        return EventBatch(
+            keys=self.keys[start:stop],
+            kind=self.kind[start:stop],
+            offset=self.offset[start:stop],
+            ts_ms=self.ts_ms[start:stop],
+            event=self.event[start:stop],
+            item=self.item[start:stop],
+            value=self.value[start:stop],
+            event_ids=self.event_ids[start:stop],
+        )
+
     @staticmethod
     def concat(batches: "list[EventBatch]") -> "EventBatch":
         """One batch after the other; a single one is returned as it is."""

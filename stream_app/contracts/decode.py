@@ -1,11 +1,11 @@
-"""From the Kafka records of one partition to columns.
+"""From the Kafka records of one topic to columns.
 
 Written for slabs of good events: one pass in C for each column, and nothing in Python for each event but attribute
 reads. Columns are tested as a whole; a record that looks odd in any of them is judged alone (`validity.judge`), so a
 bad record never harms its neighbours and a good slab never pays for the wording of faults.
 """
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -32,44 +32,62 @@ Mask = npt.NDArray[np.bool_]
 Int64 = npt.NDArray[np.int64]
 Float64 = npt.NDArray[np.float64]
 
+_NOTHING_KNOWN: Mapping[int, Container[bytes]] = {}
+
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """A slab's valid events in the order of the records (None if there are none), and the others in that order."""
+    """Valid events in the order of the records (None if there are none), and the others in that order.
+
+    `partitions`: of the valid events, one each.
+    """
 
     batch: EventBatch | None
+    partitions: list[int]
     rejected: list[Rejected]
 
 
-def decode_slab(
-    kind: Kind, records: Sequence[Record], limits: Limits, now_ms: int, known: Container[bytes] = ()
+def decode_records(
+    kind: Kind,
+    records: Sequence[Record],
+    limits: Limits,
+    now_ms: int,
+    known: Mapping[int, Container[bytes]] = _NOTHING_KNOWN,
 ) -> Decoded:
-    """Decode and check the records of one partition of one input topic.
+    """Decode and check records of one input topic.
+
+    Small slabs cost a fixed 40 µs, whatever is in them, so those of several partitions are better decoded together.
 
     Args:
         kind: which input topic they are from.
-        records: in the order of their offsets, all of one partition.
+        records: those of a partition in the order of their offsets.
         limits: what is valid.
         now_ms: the clock, UTC, against which event times are "in the future".
-        known: keys accepted before in this very partition: their form and their partition are not checked again.
+        known: partition -> keys accepted there before: their form and their partition are not checked again.
 
     Never raises over what is in the records.
     """
     events, failed = _decode_all(kind, records)
     rejected: list[Rejected] = []
+    order = records
     if failed:
         records, events, rejected = _sift(kind, records, events, failed, limits, now_ms)
     if not records:
-        return Decoded(None, rejected)
+        return Decoded(None, [], rejected)
     columns = _Columns.of(kind, records, events)
     odd = _odd(columns, limits, now_ms, known)
     if odd.any():
         records, events, more = _sift(kind, records, events, np.flatnonzero(odd).tolist(), limits, now_ms)
-        rejected = sorted([*rejected, *more], key=lambda one: one.record.offset)
+        rejected = _in_order([*rejected, *more], order)
         if not records:
-            return Decoded(None, rejected)
+            return Decoded(None, [], rejected)
         columns = _Columns.of(kind, records, events)
-    return Decoded(columns.batch(), rejected)
+    return Decoded(columns.batch(), columns.partitions, rejected)
+
+
+def _in_order(rejected: list[Rejected], records: Sequence[Record]) -> list[Rejected]:
+    place = {id(record): i for i, record in enumerate(records)}
+    return sorted(rejected, key=lambda one: place[id(one.record)])
 
 
 def _decode_all(kind: Kind, records: Sequence[Record]) -> tuple[list[Any], list[int]]:
@@ -117,6 +135,7 @@ class _Columns:
 
     kind: Kind
     records: Sequence[Record]
+    partitions: list[int]
     keys: list[bytes]
     user_ids: list[str]
     event_ids: list[str]
@@ -134,6 +153,7 @@ class _Columns:
         return cls(
             kind=kind,
             records=records,
+            partitions=[record.partition for record in records],
             keys=_keys(records),
             user_ids=[event.user_id for event in events],
             event_ids=event_ids,
@@ -198,7 +218,7 @@ def _numbers(kind: Kind, events: list[Any]) -> Float64:
     return np.zeros(len(events), np.float64)
 
 
-def _odd(columns: _Columns, limits: Limits, now_ms: int, known: Container[bytes]) -> Mask:
+def _odd(columns: _Columns, limits: Limits, now_ms: int, known: Mapping[int, Container[bytes]]) -> Mask:
     """bool [n]: True at least where `judge` would find a fault."""
     odd = (columns.ts_ms < 0) | (columns.ts_ms > now_ms + limits.max_future_ms)
     odd |= _odd_ids(columns.event, columns.event.byte_length)
@@ -223,20 +243,31 @@ def _odd_numbers(columns: _Columns, limits: Limits) -> Mask:
     return (number < 0) | (number > (limits.max_dwell_ms if columns.kind is Kind.CLICK else 1))
 
 
-def _mark_odd_keys(odd: Mask, columns: _Columns, limits: Limits, known: Container[bytes]) -> Mask:
-    keys = columns.keys
-    strange = {key for key in {key for key in keys if key not in known} if _is_strange(key, columns, limits)}
+def _mark_odd_keys(odd: Mask, columns: _Columns, limits: Limits, known: Mapping[int, Container[bytes]]) -> Mask:
+    keys, partitions = columns.keys, columns.partitions
+    strange = {place for place in _new(columns, known) if _is_strange(*place, limits)}
     if strange:
-        odd |= np.array([key in strange for key in keys])
+        odd |= np.array([place in strange for place in zip(partitions, keys, strict=True)])
     if not _all_equal(columns.user_ids, keys):
         odd |= np.array([user.encode() != key for user, key in zip(columns.user_ids, keys, strict=True)])
     return odd
 
 
-def _is_strange(key: bytes, columns: _Columns, limits: Limits) -> bool:
+def _new(columns: _Columns, known: Mapping[int, Container[bytes]]) -> set[tuple[int, bytes]]:
+    """Partitions and keys that were not accepted before."""
+    partitions = set(columns.partitions)
+    if len(partitions) == 1:
+        (partition,) = partitions
+        mine = known.get(partition, ())
+        return {(partition, key) for key in columns.keys if key not in mine}
+    places = zip(columns.partitions, columns.keys, strict=True)
+    return {(partition, key) for partition, key in places if key not in known.get(partition, ())}
+
+
+def _is_strange(partition: int, key: bytes, limits: Limits) -> bool:
     if not 0 < len(key) <= MAX_ID_BYTES or CONTROL_CHARACTER.search(key):
         return True
-    return partition_of(key, limits.partitions) != columns.records[0].partition
+    return partition_of(key, limits.partitions) != partition
 
 
 def _all_equal(user_ids: list[str], keys: list[bytes]) -> bool:

@@ -1,7 +1,7 @@
 """Errors, grouped by what the caller does about them.
 
-A bad event is not an error: `decode_slab` returns it as `Rejected`, and it becomes a dead letter. What passes by itself
-is none either: the sinks repeat it, for as long as the settings allow. What is left stops the worker.
+A bad event is not an error: `decode_records` returns it as `Rejected`, and it becomes a dead letter. What passes by
+itself is none either: the sinks repeat it, for as long as the settings allow. What is left stops the worker.
 """
 
 

@@ -18,8 +18,8 @@ class SlabTable(faust.Table):
         """Recovery swallows exceptions, so a state that can't be read ends the process here."""
         try:
             for event in batch:
-                slab = event.message.value
-                self.app.engine.restore(slab.partition, slab.records)
+                for slab in event.message.value:
+                    self.app.engine.restore(slab.partition, slab.records)
         except Exception as error:
             stop_process("recovery", error)
 

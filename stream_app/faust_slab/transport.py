@@ -17,6 +17,8 @@ from stream_app.faust_slab.fatal import stop_process
 
 T = TypeVar("T")
 
+_CREATE_TIME = 0
+
 POLL_S = 0.1
 """A seek waits for the poll that is under way, so a poll is short."""
 
@@ -56,22 +58,26 @@ class SlabConsumer(driver.Consumer):
     # -- delivery
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
-        """One message a partition. What is dropped here comes again: recovery seeks before it lets sources in."""
+        """One message for all slabs of a poll. What is dropped here comes again: recovery seeks before it lets
+        sources in."""
         if not self._room.is_set():
             # Faust bounds its streams by messages, which are slabs here, and sleeps a second when they are full.
             await self.wait_first(self._room, timeout=timeout)
             return
         epoch = self.epoch
         records, active = await self._wait_next_records(POLL_S)
-        for tp, batch in (records or {}).items():
-            if self.should_stop or not self.flow_active or epoch != self.epoch:
-                return
-            if batch and (tp in active or tp in self._buffered_partitions):
-                message = self._message(tp, batch)
-                if message is not None:
-                    # A value that outlived a seek would make Faust drop the slab as one read before.
-                    self._read_offset[tp] = None
-                    yield tp, message
+        if self.should_stop or not self.flow_active or epoch != self.epoch:
+            return
+        wanted = {tp: batch for tp, batch in (records or {}).items() if batch and self._is_wanted(tp, active)}
+        for tp in [tp for tp in wanted if self._is_changelog_tp(tp)]:
+            yield tp, self._message(tp, (Slab(tp.topic, tp.partition, wanted.pop(tp), epoch),))
+        slabs = self._delivered(wanted)
+        if slabs:
+            tp = TP(slabs[0].topic, slabs[0].partition)
+            yield tp, self._message(tp, slabs)
+
+    def _is_wanted(self, tp: TP, active: Any) -> bool:
+        return tp in active or tp in self._buffered_partitions
 
     async def _getmany(self, active_partitions: Any, timeout: float) -> Any:
         """Faust hands its live set to the consumer's thread. Pausing empties it while a poll is under way; to aiokafka
@@ -80,23 +86,28 @@ class SlabConsumer(driver.Consumer):
             wanted = frozenset(active_partitions)
             return await super()._getmany(wanted, timeout) if wanted and self.flow_active else {}
 
-    def _message(self, tp: TP, batch: list[Any]) -> ConsumerMessage | None:
-        source = not self._is_changelog_tp(tp)
-        if source:
-            try:
-                batch = list(self._account.accept(tp, batch))
-            except Exception as error:
-                stop_process("input", error)
-            if not batch:
-                return None
-        slab = Slab(tp.topic, tp.partition, batch, self.epoch)
-        if source:
+    def _delivered(self, batches: Mapping[TP, list[Any]]) -> tuple[Slab, ...]:
+        """Slabs of the sources' records that were not delivered before, on the account."""
+        slabs = []
+        try:
+            for tp, batch in batches.items():
+                records = self._account.accept(tp, batch)
+                if records:
+                    slabs.append(Slab(tp.topic, tp.partition, records, self.epoch))
+        except Exception as error:
+            stop_process("input", error)
+        for slab in slabs:
             self._account.delivered(slab)
-            self._count_backlog(len(batch))
-        last = batch[-1]
+            self._count_backlog(len(slab))
+        return tuple(slabs)
+
+    def _message(self, tp: TP, slabs: tuple[Slab, ...]) -> ConsumerMessage:
+        # A value that outlived a seek would make Faust drop the message as one read before.
+        self._read_offset[tp] = None
+        last = slabs[0].records[-1]
         return ConsumerMessage(
-            tp.topic, tp.partition, last.offset, (last.timestamp or 0) / 1000.0, last.timestamp_type, None, None,
-            slab, None, 0, 0, tp, generation_id=self.app.consumer_generation_id,
+            tp.topic, tp.partition, last.offset, last.timestamp / 1000.0, _CREATE_TIME, None, None,
+            slabs, None, 0, 0, tp, generation_id=self.app.consumer_generation_id,
         )  # fmt: skip
 
     def taken(self, events: int) -> None:

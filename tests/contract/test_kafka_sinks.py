@@ -12,7 +12,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from model_store.state.layout import Kind
 from stream_app.contracts import recommendations as wire
-from stream_app.contracts.decode import decode_slab
+from stream_app.contracts.decode import decode_records
 from stream_app.contracts.errors import SinkStopped
 from stream_app.contracts.recommendations import Item, Reason, Recommendation, Trigger
 from stream_app.contracts.validity import Limits, Rejected
@@ -147,7 +147,7 @@ def test_dead_letters_keep_bytes_headers_and_place(kafka: LocalKafka) -> None:
         await producer.send_and_wait(topic, b"\xff{", key=b"k", partition=2, headers=[("trace", b"1")])
         await producer.send_and_wait(topic, None, key=b"k", partition=2)
         bad = (await read(kafka, topic, 2))[2]
-        rejected: list[Rejected] = decode_slab(Kind.CLICK, bad, Limits(PARTITIONS), NOW_MS).rejected
+        rejected: list[Rejected] = decode_records(Kind.CLICK, bad, Limits(PARTITIONS), NOW_MS).rejected
         assert len(rejected) == 2
         await KafkaDeadLetters(lambda: producer, topic).publish(rejected)
         first, second = (await read(kafka, topic, 4))[2][2:]

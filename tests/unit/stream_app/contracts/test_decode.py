@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 
 from model_store.state.hashing import hash_id, hash_ids, partition_of
 from model_store.state.layout import Kind
-from stream_app.contracts.decode import decode_slab
+from stream_app.contracts.decode import decode_records
 from stream_app.contracts.events import Click, Erasure, Follow, Rating
 from stream_app.contracts.reasons import Reason
 from stream_app.contracts.validity import CONTROL_CHARACTER, Limits, Rejected, judge
 
 NOW_MS = 1_790_000_000_000
 PARTITIONS = 4
+PARTITION = 0  # where the records of these tests are, unless they say otherwise
 LIMITS = Limits(PARTITIONS, max_value_bytes=2_000)
 
 
@@ -159,7 +160,7 @@ GOOD: list[tuple[str, Kind, Consumed]] = [
 def test_bad_record_has_its_reason_and_leaves_its_neighbours_alone(kind: Kind, bad: Consumed, reason: Reason) -> None:
     bad = Consumed(bad.key, bad.value, 11, bad.partition)
     before, after = record(kind, 10, event_id="before"), record(kind, 12, event_id="after")
-    decoded = decode_slab(kind, [before, bad, after], LIMITS, NOW_MS)
+    decoded = decode_records(kind, [before, bad, after], LIMITS, NOW_MS)
     assert [(one.reason, one.record) for one in decoded.rejected] == [(reason, bad)]
     assert decoded.rejected[0].message
     assert decoded.batch is not None
@@ -169,37 +170,37 @@ def test_bad_record_has_its_reason_and_leaves_its_neighbours_alone(kind: Kind, b
 
 @pytest.mark.parametrize(("kind", "good"), [pytest.param(*case[1:], id=case[0]) for case in GOOD])
 def test_good_record_is_taken(kind: Kind, good: Consumed) -> None:
-    decoded = decode_slab(kind, [good], LIMITS, NOW_MS)
+    decoded = decode_records(kind, [good], LIMITS, NOW_MS)
     assert decoded.rejected == []
     assert not isinstance(judge(kind, good, LIMITS, NOW_MS), Rejected)
 
 
 def test_json_nested_beyond_the_recursion_limit_is_a_bad_record() -> None:
     wide = Limits(PARTITIONS, max_value_bytes=1 << 20)
-    decoded = decode_slab(Kind.CLICK, [raw(DEEP.encode()), record(offset=1)], wide, NOW_MS)
+    decoded = decode_records(Kind.CLICK, [raw(DEEP.encode()), record(offset=1)], wide, NOW_MS)
     assert [one.reason for one in decoded.rejected] == [Reason.NOT_JSON]
     assert decoded.batch is not None
 
 
 def test_nothing_in_nothing_out() -> None:
-    decoded = decode_slab(Kind.CLICK, [], LIMITS, NOW_MS)
+    decoded = decode_records(Kind.CLICK, [], LIMITS, NOW_MS)
     assert decoded.batch is None
     assert decoded.rejected == []
 
 
 def test_slab_of_bad_records_has_no_batch() -> None:
-    decoded = decode_slab(Kind.CLICK, [raw(b"x"), record(ts=-1, offset=1)], LIMITS, NOW_MS)
+    decoded = decode_records(Kind.CLICK, [raw(b"x"), record(ts=-1, offset=1)], LIMITS, NOW_MS)
     assert decoded.batch is None
     assert [one.record.offset for one in decoded.rejected] == [0, 1]
 
 
 def test_columns_of_each_kind() -> None:
-    click = decode_slab(Kind.CLICK, [record(), record(dwell_ms=None, offset=1)], LIMITS, NOW_MS).batch
-    rating = decode_slab(Kind.RATING, [record(Kind.RATING), record(Kind.RATING, rating=None)], LIMITS, NOW_MS).batch
-    follow = decode_slab(
+    click = decode_records(Kind.CLICK, [record(), record(dwell_ms=None, offset=1)], LIMITS, NOW_MS).batch
+    rating = decode_records(Kind.RATING, [record(Kind.RATING), record(Kind.RATING, rating=None)], LIMITS, NOW_MS).batch
+    follow = decode_records(
         Kind.FOLLOW, [record(Kind.FOLLOW), record(Kind.FOLLOW, action="unfollow")], LIMITS, NOW_MS
     ).batch
-    erasure = decode_slab(Kind.ERASURE, [record(Kind.ERASURE)], LIMITS, NOW_MS).batch
+    erasure = decode_records(Kind.ERASURE, [record(Kind.ERASURE)], LIMITS, NOW_MS).batch
     assert click is not None
     assert rating is not None
     assert follow is not None
@@ -220,7 +221,7 @@ def test_columns_of_each_kind() -> None:
 
 def test_user_and_topic_of_one_name_are_two_targets() -> None:
     pair = [record(Kind.FOLLOW, target_type=kind) for kind in ("user", "topic")]
-    batch = decode_slab(Kind.FOLLOW, pair, LIMITS, NOW_MS).batch
+    batch = decode_records(Kind.FOLLOW, pair, LIMITS, NOW_MS).batch
     assert batch
     assert batch.item[0] != batch.item[1]
 
@@ -228,15 +229,42 @@ def test_user_and_topic_of_one_name_are_two_targets() -> None:
 def test_ids_that_only_together_equal_the_keys_are_bad() -> None:
     first = Consumed(b"a", json.dumps(FIELDS[Kind.CLICK] | {"user_id": "a\nb"}).encode(), 0)
     second = Consumed(b"b\nc", json.dumps(FIELDS[Kind.CLICK] | {"user_id": "c"}).encode(), 1)
-    decoded = decode_slab(Kind.CLICK, [first, second], LIMITS, NOW_MS, known={b"a", b"c"})
+    decoded = decode_records(Kind.CLICK, [first, second], LIMITS, NOW_MS, known={PARTITION: {b"a", b"c"}})
     assert decoded.batch is None
     assert [one.reason for one in decoded.rejected] == [Reason.BAD_ID, Reason.KEY_MISMATCH]
 
 
 def test_known_keys_are_not_looked_at_again() -> None:
     moved = record(user_id=ELSEWHERE)
-    assert decode_slab(Kind.CLICK, [moved], LIMITS, NOW_MS).rejected
-    assert not decode_slab(Kind.CLICK, [moved], LIMITS, NOW_MS, known={ELSEWHERE.encode()}).rejected
+    assert decode_records(Kind.CLICK, [moved], LIMITS, NOW_MS).rejected
+    assert not decode_records(Kind.CLICK, [moved], LIMITS, NOW_MS, known={PARTITION: {ELSEWHERE.encode()}}).rejected
+
+
+def test_a_key_known_in_its_own_partition_is_still_wrong_in_another() -> None:
+    moved = record(user_id=ELSEWHERE)
+    home = partition_of(ELSEWHERE.encode(), PARTITIONS)
+    (rejected,) = decode_records(Kind.CLICK, [moved], LIMITS, NOW_MS, known={home: {ELSEWHERE.encode()}}).rejected
+    assert rejected.reason is Reason.WRONG_PARTITION
+
+
+@given(st.lists(st.tuples(st.integers(0, PARTITIONS - 1), st.integers(0, 3), st.booleans()), max_size=12))
+def test_partitions_together_give_what_each_gives_alone(drawn: list[tuple[int, int, bool]]) -> None:
+    records = [
+        Consumed(
+            user.encode(), json.dumps(FIELDS[Kind.CLICK] | {"user_id": user}).encode() if fine else b"x", i, partition
+        )
+        for i, (partition, number, fine) in enumerate(sorted(drawn))
+        for user in [users_of(partition, 4)[number]]
+    ]
+    together = decode_records(Kind.CLICK, records, LIMITS, NOW_MS)
+    alone = [
+        decode_records(Kind.CLICK, [one for one in records if one.partition == partition], LIMITS, NOW_MS)
+        for partition in range(PARTITIONS)
+    ]
+    assert together.rejected == [rejected for each in alone for rejected in each.rejected]
+    assert together.partitions == [partition for each in alone for partition in each.partitions]
+    keys = [] if together.batch is None else together.batch.keys
+    assert keys == [key for each in alone if each.batch is not None for key in each.batch.keys]
 
 
 def test_every_reason_says_what_to_do() -> None:
@@ -301,7 +329,7 @@ def test_slab_is_its_records_judged_one_by_one(slab: tuple[Kind, list[Consumed],
     kind, records, known = slab
     verdicts = [judge(kind, one, LIMITS, NOW_MS) for one in records]
     good = [(one, verdict) for one, verdict in zip(records, verdicts, strict=True) if not isinstance(verdict, Rejected)]
-    decoded = decode_slab(kind, records, LIMITS, NOW_MS, known)
+    decoded = decode_records(kind, records, LIMITS, NOW_MS, {PARTITION: known})
     assert decoded.rejected == [verdict for verdict in verdicts if isinstance(verdict, Rejected)]
     if not good:
         assert decoded.batch is None
