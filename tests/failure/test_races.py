@@ -6,7 +6,7 @@ import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -187,7 +187,7 @@ def test_an_erasure_while_offers_are_made_leaves_no_trace(model: InterestModel) 
 
     async def story() -> None:
         index = HeldIndex(model.index)
-        async with running(replace(model, index=index)) as (updater, world):
+        async with running(replace(model, index=cast(Any, index))) as (updater, world):
             users = crowd_of(0)
             updater.put(slab(world, "click", users))
             await until(index.asked.is_set)
@@ -207,7 +207,7 @@ def test_a_click_right_after_an_erasure_leaves_no_hole(model: InterestModel) -> 
 
     async def story() -> None:
         index = HeldIndex(model.index)
-        async with running(replace(model, index=index)) as (updater, world):
+        async with running(replace(model, index=cast(Any, index))) as (updater, world):
             user = user_in(1)
             updater.put(slab(world, "click", crowd_of(0)))
             updater.put(slab(world, "erasure", [user]))
@@ -229,7 +229,7 @@ def test_what_was_offered_during_the_last_flush_is_logged_when_partitions_leave(
 
     async def story() -> None:
         index = HeldIndex(model.index)
-        async with running(replace(model, index=index)) as (updater, world):
+        async with running(replace(model, index=cast(Any, index))) as (updater, world):
             users = crowd_of(0)
             updater.put(slab(world, "click", users))
             await until(index.asked.is_set)
@@ -294,7 +294,7 @@ def user_in(partition: int) -> bytes:
     return crowd_of(partition)[0]
 
 
-def record(updater: Updater, user: bytes) -> np.void:
+def record(updater: Updater, user: bytes) -> Any:
     """The user's state as it is now; zeros before the first event."""
     arena = updater.states[partition_of(user, PARTITIONS)]
     return arena.records[arena.rows_of([user])[0]]
