@@ -233,8 +233,9 @@ class Updater:
 
     async def _advance(self, partition: int, batch: EventBatch) -> None:
         arena = self.states[partition]
+        inline = len(batch) <= self._settings.cycle.inline_events and arena.has_room(len(batch))
         advanced: Advanced = await self._bench.run(
-            len(batch) <= self._settings.cycle.inline_events,
+            inline,
             lambda: advance(arena, arena.rows_of(batch.keys), batch, self._model.writes, self._model.decays),
         )
         self._pending.add(partition, batch, advanced)

@@ -11,6 +11,11 @@ Rows = npt.NDArray[np.int64]
 Column = TypeVar("Column", bound=np.generic)
 
 
+CAPACITY = 65_536
+"""Rows of a new arena: 255 MB of address space, of which the system backs only the pages that are written. Growing
+copies, so it should be rare."""
+
+
 class Arena:
     """Records of the users of one partition, found by key.
 
@@ -21,7 +26,7 @@ class Arena:
         stamp: int64 [capacity], the last cycle that touched a row (for `advance`).
     """
 
-    def __init__(self, capacity: int = 1024) -> None:
+    def __init__(self, capacity: int = CAPACITY) -> None:
         self.records: npt.NDArray[np.void] = np.zeros(capacity, USER)
         self.dirty: npt.NDArray[np.bool_] = np.zeros(capacity, np.bool_)
         self.stamp: Rows = np.zeros(capacity, np.int64)
@@ -34,6 +39,10 @@ class Arena:
 
     def __contains__(self, key: object) -> bool:
         return key in self._rows
+
+    def has_room(self, users: int) -> bool:
+        """Whether so many new users fit in without growing, which takes a tenth of a second or more."""
+        return len(self) + users <= len(self.records)
 
     @property
     def nbytes(self) -> int:
