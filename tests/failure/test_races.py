@@ -3,7 +3,7 @@
 import asyncio
 import json
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
@@ -17,7 +17,7 @@ from model_store.state.hashing import partition_of
 from stream_app.contracts.slab import Slab
 from stream_app.contracts.views import InterestViews
 from stream_app.observability import WorkerMetrics
-from stream_app.settings import Kafka, ModelStore, Recommend, Settings, load
+from stream_app.settings import Cycle, Kafka, ModelStore, Recommend, Settings, load
 from stream_app.updater import Updater
 from tests.bench.model import catalogue_model, current_model
 
@@ -249,6 +249,7 @@ def settings() -> Settings:
     return load(
         kafka=Kafka(partitions=PARTITIONS),
         recommend=Recommend(min_drift=0.0),
+        cycle=Cycle(inline_events=1),  # as under load: nothing waits for the refresh before it is applied
         models=ModelStore(large_batch_users=CROWD, inline_users=CROWD),
     )
 
@@ -259,8 +260,7 @@ async def running(model: InterestModel, world: World | None = None) -> Any:
     world = world or World()
     updater = Updater(settings(), model, world, world, WorkerMetrics(), lambda: NOW_MS)
     updater.source = world
-    stages = (updater.advance_forever, updater.refresh_forever, updater.write_forever)
-    tasks = [asyncio.ensure_future(stage()) for stage in stages]
+    tasks = [asyncio.ensure_future(stage()) for stage in _stages(updater)]
     try:
         yield updater, world
     finally:
@@ -268,6 +268,12 @@ async def running(model: InterestModel, world: World | None = None) -> Any:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
+
+
+def _stages(updater: Updater) -> list[Callable[[], Coroutine[Any, Any, None]]]:
+    """All loops of the updater but those that go by the clock."""
+    names = [name for name in dir(updater) if name.endswith("_forever")]
+    return [getattr(updater, name) for name in names if name not in ("flush_forever", "sweep_forever")]
 
 
 _offsets: Iterator[int] = iter(range(10**9))
@@ -312,5 +318,5 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.002)
 
 
-def run(story: Coroutine[Any, Any, None] | Awaitable[None]) -> None:
-    asyncio.run(story)  # type: ignore[arg-type]
+def run(story: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(asyncio.wait_for(story, 3 * WAIT_S))
