@@ -66,6 +66,7 @@ class _Reading:
     events: Rows
     event_ts_ms: Rows
     erased: npt.NDArray[np.bool_]
+    erased_at_ms: Rows
     windows: WindowCounts
 
 
@@ -75,6 +76,7 @@ class _Round:
 
     segments: list[_Segment]
     outputs: Float32
+    erased_at_ms: Rows
     views: InterestViews
     now_ms: int
 
@@ -110,7 +112,8 @@ class Refresher:
             reading = await self._read(segments)
             with self._metrics.stage.labels("readout").time():
                 outputs = await self._read_out(reading.features)
-            now = _Round(segments, outputs, self._views(segments, reading, outputs, now_ms), now_ms)
+            views = self._views(segments, reading, outputs, now_ms)
+            now = _Round(segments, outputs, reading.erased_at_ms, views, now_ms)
             if self._recommend.enabled:
                 with self._metrics.stage.labels("recommend").time():
                     await self._add_recommendations(now, offer)
@@ -166,13 +169,13 @@ class Refresher:
 
     async def _add_recommendations(self, now: _Round, offer: Offer) -> None:
         for segment in now.segments:
-            users, ignored = await self._due(now, segment)
+            users, decided = await self._due(now, segment)
             for start in range(0, len(users), RECOMMEND_USERS):
-                part = slice(start, start + RECOMMEND_USERS)
-                await self._recommend_to(now, segment, users[part], ignored[part], offer)
+                part = np.arange(start, min(start + RECOMMEND_USERS, len(users)))
+                await self._recommend_to(now, segment, users[part], decided.of(part), offer)
 
-    async def _due(self, now: _Round, segment: _Segment) -> tuple[Rows, npt.NDArray[np.bool_]]:
-        """Indices in the segment of users that are due a recommendation, and whether each ignored the last one."""
+    async def _due(self, now: _Round, segment: _Segment) -> tuple[Rows, offers.Due]:
+        """Indices in the segment of the users that are due a recommendation, and what was decided of them."""
         policy, place = self._recommend, segment.place
         users = np.flatnonzero((segment.touched.event >= 0) & ~now.views.erased[place])
         async with self._lock:
@@ -180,26 +183,30 @@ class Refresher:
                 segment.arena.records,
                 segment.touched.rows[users],
                 now.outputs[place][users],
+                now.erased_at_ms[place][users],
                 now.now_ms,
                 int(policy.min_interval_s * 1000),
                 policy.min_drift,
             )
-        return users[decided.due], decided.ignored[decided.due]
+        due = np.flatnonzero(decided.due)
+        return users[due], decided.of(due)
 
     async def _recommend_to(
-        self, now: _Round, segment: _Segment, users: Rows, ignored: npt.NDArray[np.bool_], offer: Offer
+        self, now: _Round, segment: _Segment, users: Rows, decided: offers.Due, offer: Offer
     ) -> None:
-        arena, index = segment.arena, self.model.index
+        arena, index, items = segment.arena, self.model.index, self._recommend.items
         rows, outputs = segment.touched.rows[users], now.outputs[segment.place][users]
+        inline = len(users) <= INLINE_OFFERS
         # Without the lock: an item clicked in this very millisecond may still be offered.
         picks = await self._readout_bench.run(
-            len(users) <= INLINE_OFFERS, index.recommend, arena.records, rows, outputs, self._recommend.items, ignored
+            inline, index.recommend, arena.records, rows, outputs, items, decided.ignored
         )
-        items = np.where(picks.item >= 0, index.hashes[picks.item], np.uint64(0))
+        hashes = np.where(picks.item >= 0, index.hashes[picks.item], np.uint64(0))
         async with self._lock:
-            offers.note(arena, rows, outputs, items, ignored, now.now_ms)
-            identities = arena.records[["erased_at_ms", "rec_seq"]][rows].tolist()
-        for place, (user, identity) in enumerate(zip(users.tolist(), identities, strict=True)):
+            noted = offers.note(arena, rows, outputs, hashes, decided, now.now_ms)
+            sequences = arena.records["rec_seq"][rows].tolist()
+        for place in np.flatnonzero(noted).tolist():
+            user, identity = int(users[place]), (int(decided.erased_at_ms[place]), sequences[place])
             made = self._made(picks, place, segment, user, identity, now.now_ms)
             offer.recommendations.append(made)
             now.views.recommendations[segment.start + user] = wire.encode(made)
@@ -238,14 +245,15 @@ class Refresher:
 
 
 def _read_states(records: npt.NDArray[np.void], rows: Rows) -> _Reading:
-    event_ts_ms = records["event_ts_ms"][rows]
+    event_ts_ms, erased_at_ms = records["event_ts_ms"][rows], records["erased_at_ms"][rows]
     events = records["events"][rows]
     return _Reading(
         features=features(records, rows),
         version=records["version"][rows],
         events=events,
         event_ts_ms=event_ts_ms,
-        erased=(events == 0) & (records["erased_at_ms"][rows] > 0),
+        erased=(events == 0) & (erased_at_ms > 0),
+        erased_at_ms=erased_at_ms,
         windows=windows.read(records, rows, event_ts_ms),
     )
 
@@ -257,6 +265,7 @@ def _joined(readings: list[_Reading]) -> _Reading:
         events=np.concatenate([reading.events for reading in readings]),
         event_ts_ms=np.concatenate([reading.event_ts_ms for reading in readings]),
         erased=np.concatenate([reading.erased for reading in readings]),
+        erased_at_ms=np.concatenate([reading.erased_at_ms for reading in readings]),
         windows=WindowCounts.concat([reading.windows for reading in readings]),
     )
 

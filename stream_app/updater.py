@@ -336,11 +336,12 @@ class Updater:
                 self._gauge()
 
     async def flush(self) -> None:
-        """Make durable everything applied so far, then let its slabs be committed."""
+        """Make durable everything applied so far, then let its slabs be committed.
+
+        Also what was offered since the last flush, though no slab waits for it.
+        """
         async with self._flush_lock:
             slabs, self._applied = self._applied, []
-            if not slabs:
-                return
             with self._metrics.flush_seconds.time():
                 oldest = time.monotonic()
                 self._touched_since_flush = 0

@@ -44,7 +44,8 @@ class Advanced:
         outcome: int8 [n], an `Outcome` for each event.
         touched: int64 [m], distinct rows of all users in the batch, in order of first appearance. Users of replayed
             events are among them: the effects of the first delivery may have died with its worker.
-        last_event: int64 [m], index in the batch of each touched user's last applied event, -1 if none was applied.
+        last_event: int64 [m], index in the batch of each touched user's last applied event; -1 if none was applied, or
+            none since an erasure.
     """
 
     outcome: npt.NDArray[np.int8]
@@ -119,11 +120,11 @@ def _advance(  # type: ignore[no-untyped-def]
             else:
                 _erase(record, ts_ms[i], event[i])
         if result == _APPLIED:
-            record.version += 1
             record.events += kind[i] != _ERASURE
             record.event_ts_ms = max(record.event_ts_ms, ts_ms[i])
-            last_event[stamp[row] - base] = i
+            last_event[stamp[row] - base] = i if kind[i] != _ERASURE else -1
         if result != _REPLAYED:
+            record.version += 1
             dirty[row] = True
         outcome[i] = result
     return users

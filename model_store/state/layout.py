@@ -4,7 +4,8 @@ Every field is laid out so that *empty is zero*: a new user is a zeroed record, 
 (`codec.py`) leaves zero words out. Times are event times in UTC: `_ms` milliseconds, `_s` whole seconds.
 
 Fields
-    version          applied changes ever, +1 for each applied event; monotonic, an erasure does not reset it
+    version          events taken in ever, applied or not; monotonic, an erasure does not reset it. It depends on which
+                     events were taken in, not on their order, so a replay in another order ends at the same version
     events           applied events since the last erasure
     next_offset      for each input (`Kind`): offset after the last applied one; what lies before is a replay
     event_ts_ms      latest event time applied

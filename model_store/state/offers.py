@@ -24,24 +24,34 @@ class Due:
     Attributes:
         due: bool [n].
         ignored: bool [n], True where nothing of the last list was clicked or rated since: show other items.
+        erased_at_ms: int64 [n], each user's last erasure when the vectors were made; `note` knows a later one by it.
     """
 
     due: npt.NDArray[np.bool_]
     ignored: npt.NDArray[np.bool_]
+    erased_at_ms: npt.NDArray[np.int64]
+
+    def of(self, users: npt.NDArray[np.int64]) -> "Due":
+        """The same of some of the users (indices)."""
+        return Due(self.due[users], self.ignored[users], self.erased_at_ms[users])
 
 
 def decide(
     records: npt.NDArray[np.void],
     rows: npt.NDArray[np.int64],
     vectors: npt.NDArray[np.float32],
+    erased_at_ms: npt.NDArray[np.int64],
     now_ms: int,
     min_interval_ms: int,
     min_drift: float,
 ) -> Due:
-    """For the users in `rows` (int64 [n]) with the vectors float32 [n, DIM or more; the first DIM count]."""
+    """For the users in `rows` (int64 [n]) with the vectors float32 [n, DIM or more; the first DIM count].
+
+    `erased_at_ms`: int64 [n], as it was when the state was read from which the vectors were made.
+    """
     due, ignored = np.empty(len(rows), np.bool_), np.empty(len(rows), np.bool_)
     _decide(records, rows, vectors, now_ms, min_interval_ms, min_drift, due, ignored)
-    return Due(due, ignored)
+    return Due(due, ignored, erased_at_ms)
 
 
 def note(
@@ -49,11 +59,17 @@ def note(
     rows: npt.NDArray[np.int64],
     vectors: npt.NDArray[np.float32],
     items: npt.NDArray[np.uint64],
-    ignored: npt.NDArray[np.bool_],
+    decided: Due,
     now_ms: int,
-) -> None:
-    """Keep what is offered to the users in `rows`: item hashes uint64 [n, up to REC_ITEMS], 0 where there is none."""
-    _note(arena.records, arena.dirty, rows, vectors, items, ignored, now_ms)
+) -> npt.NDArray[np.bool_]:
+    """Keep what is offered to n users: item hashes uint64 [n, up to REC_ITEMS], 0 where there is none.
+
+    `decided`: what `decide` said of these very users. Returns bool [n], False for those who were erased since: their
+    offer was made from interests that are gone, and must not be published.
+    """
+    noted = np.empty(len(rows), np.bool_)
+    _note(arena.records, arena.dirty, rows, vectors, items, decided.ignored, decided.erased_at_ms, now_ms, noted)
+    return noted
 
 
 @kernel
@@ -115,10 +131,15 @@ def _took(record):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _note(records, dirty, rows, vectors, items, ignored, now_ms):  # type: ignore[no-untyped-def]
+def _note(  # type: ignore[no-untyped-def]
+    records, dirty, rows, vectors, items, ignored, erased_at_ms, now_ms, noted
+):
     sketch = np.empty(SKETCH, np.float32)
     for i in range(len(rows)):
         record = records[rows[i]]
+        noted[i] = record.erased_at_ms == erased_at_ms[i]
+        if not noted[i]:
+            continue
         _sketch(vectors[i], sketch)
         for j in range(SKETCH):
             record.rec_sketch[j] = np.int8(sketch[j])

@@ -39,7 +39,7 @@ class Field(StrEnum):
     EVENT_TS = "event_ts"  # latest event time applied, ms
     EVENTS = "events"  # events applied since the last erasure
     GENERATION = "generation"  # of the state; counts before `version`
-    VERSION = "version"  # applied changes ever; never goes backwards within a generation
+    VERSION = "version"  # events taken in ever; never goes backwards within a generation
     MODEL = "model"  # the model version that made the vectors
 
 

@@ -49,6 +49,7 @@ class Oracle:
         if event.offset <= self.offsets.get(event.kind, -1):
             return "replayed"
         self.offsets[event.kind] = event.offset
+        self.version += 1
         if event.kind != "erasure" and event.ts <= self.erased_at:
             return "forgotten"
         if event.event_id in self.ids[-self.events_kept :]:
@@ -56,7 +57,6 @@ class Oracle:
         self.ids.append(event.event_id)
         outcome = getattr(self, "_" + event.kind)(event)
         if outcome == "applied":
-            self.version += 1
             self.events += event.kind != "erasure"
             self.event_ts = max(self.event_ts, event.ts)
         return outcome

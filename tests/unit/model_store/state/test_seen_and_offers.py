@@ -13,6 +13,7 @@ from model_store.state.seen import SEEN_CAPACITY, is_seen
 from model_store.state.writes import empty_table
 
 ROW = np.zeros(1, np.int64)
+NEVER = np.zeros(1, np.int64)  # erased
 
 
 def _clicks(arena: Arena, items: np.ndarray, first_offset: int = 0) -> None:
@@ -67,11 +68,12 @@ def _vector(angle: float) -> np.ndarray:
 
 def _offer(arena: Arena, items: list[int], angle: float, now_ms: int) -> None:
     column = np.array([items], np.uint64)
-    offers.note(arena, ROW, _vector(angle), column, np.zeros(1, np.bool_), now_ms)
+    decided = offers.decide(arena.records, ROW, _vector(angle), NEVER, now_ms, 0, 0.0)
+    assert offers.note(arena, ROW, _vector(angle), column, decided, now_ms).all()
 
 
 def _due(arena: Arena, angle: float, now_ms: int) -> tuple[bool, bool]:
-    decided = offers.decide(arena.records, ROW, _vector(angle), now_ms, 1000, 0.1)
+    decided = offers.decide(arena.records, ROW, _vector(angle), NEVER, now_ms, 1000, 0.1)
     return bool(decided.due[0]), bool(decided.ignored[0])
 
 
