@@ -8,12 +8,11 @@ import numpy.typing as npt
 
 from model_store.state.advance import Advanced
 from model_store.state.batch import EventBatch
-from model_store.state.layout import Kind
 from stream_app.contracts.recommendations import Trigger, TriggerKind
 from stream_app.contracts.validity import Rejected
 from stream_app.intake import Published
 
-_TRIGGER_KIND: dict[int, TriggerKind] = {Kind.CLICK: "click", Kind.FOLLOW: "follow", Kind.RATING: "rating"}
+_TRIGGER_KINDS: tuple[TriggerKind, ...] = ("click", "follow", "rating")  # by `Kind`
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +34,7 @@ class Touched:
     def trigger(self, i: int) -> Trigger:
         """The last event applied to user i, of whom one was applied. Not an erasure: erased users get no offers."""
         batch, event = self.batches[self.batch[i]], self.event[i]
-        return Trigger(_TRIGGER_KIND[batch.kind[event]], batch.event_ids[event], int(batch.ts_ms[event]))
+        return Trigger(_TRIGGER_KINDS[batch.kind[event]], batch.event_ids[event], int(batch.ts_ms[event]))
 
 
 @dataclass(slots=True)

@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from stream_app.contracts.recommendations import Recommendation
+from stream_app.contracts.recommendations import Encoded
 from stream_app.contracts.slab import Slab
 from stream_app.contracts.validity import Rejected
 from stream_app.contracts.views import InterestViews
@@ -42,7 +42,7 @@ class InterestSink(Protocol):
 
 
 class RecommendationSink(Protocol):
-    async def publish(self, recommendations: Sequence[Recommendation]) -> None:
+    async def publish(self, recommendations: Sequence[Encoded]) -> None:
         """Returns when Kafka has acknowledged all of them; raises StopWorker if it does not."""
 
 

@@ -17,7 +17,7 @@ from model_store.state.features import features
 from model_store.state.windows import WindowCounts
 from stream_app.compute import Bench
 from stream_app.contracts import recommendations as wire
-from stream_app.contracts.recommendations import Recommendation, recommendation_id
+from stream_app.contracts.recommendations import Encoded, Recommendation, recommendation_id
 from stream_app.contracts.views import InterestViews
 from stream_app.observability import WorkerMetrics
 from stream_app.pending import Pending, Touched
@@ -29,6 +29,8 @@ Float32 = npt.NDArray[np.float32]
 
 GATHER_USERS = 2048
 """Users read under the state lock in one go: about 5 ms."""
+_FACETS = cast(tuple[wire.Facet, ...], FACETS)
+
 INLINE_OFFERS = 16
 """Users whose offers are made in the event loop: about 0.5 ms."""
 RECOMMEND_USERS = 512
@@ -41,7 +43,7 @@ class Offer:
 
     pending: Pending
     views: list[InterestViews] = field(default_factory=list)
-    recommendations: list[Recommendation] = field(default_factory=list)
+    recommendations: list[Encoded] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,9 @@ class Refresher:
         metrics: WorkerMetrics,
     ) -> None:
         self.model = model
+        # What -1 stands for is at the end, where Python looks for it.
+        self._ids_or_none = (*model.index.item_ids, None)
+        self._topics_or_none = (*model.topics, None)
         self._states, self._lock, self._metrics = states, lock, metrics
         self._recommend = recommend
         self._bench = bench
@@ -205,15 +210,16 @@ class Refresher:
         async with self._lock:
             noted = offers.note(arena, rows, outputs, hashes, decided, now.now_ms)
             sequences = arena.records["rec_seq"][rows].tolist()
+        lists = self._lists(picks)
         for place in np.flatnonzero(noted).tolist():
             user, identity = int(users[place]), (int(decided.erased_at_ms[place]), sequences[place])
-            made = self._made(picks, place, segment, user, identity, now.now_ms)
-            offer.recommendations.append(made)
-            now.views.recommendations[segment.start + user] = wire.encode(made)
+            value = wire.encode(self._made(segment, user, identity, lists[place], now.now_ms))
+            offer.recommendations.append(Encoded(now.views.keys[segment.start + user], value))
+            now.views.recommendations[segment.start + user] = value
         await asyncio.sleep(0)
 
     def _made(
-        self, picks: Picks, place: int, segment: _Segment, user: int, identity: tuple[int, int], now_ms: int
+        self, segment: _Segment, user: int, identity: tuple[int, int], items: list[wire.Item], now_ms: int
     ) -> Recommendation:
         user_id = segment.arena.keys[segment.touched.rows[user]].decode()
         return Recommendation(
@@ -222,26 +228,27 @@ class Refresher:
             generated_at=now_ms,
             trigger=segment.touched.trigger(user),
             model_version=self.model.version,
-            items=tuple(self._items(picks, place)),
+            items=items,
         )
 
-    def _items(self, picks: Picks, place: int) -> Iterator[wire.Item]:
-        index, topics = self.model.index, self.model.topics
-        for item, score, facet, topic, because in zip(
-            picks.item[place].tolist(),
-            picks.score[place].tolist(),
-            picks.facet[place].tolist(),
-            picks.topic[place].tolist(),
-            picks.because[place].tolist(),
-            strict=True,
-        ):
-            if item >= 0:
-                reason = wire.Reason(
-                    facet=cast(wire.Facet, FACETS[facet]),
-                    topic=topics[topic] if topic >= 0 else None,
-                    because_item=index.item_ids[because] if because >= 0 else None,
-                )
-                yield wire.Item(index.item_ids[item], round(score, 4), reason)
+    def _lists(self, picks: Picks) -> list[list[wire.Item]]:
+        """The items of each user, in words."""
+        ids, ids_or_none, topics_or_none = self.model.index.item_ids, self._ids_or_none, self._topics_or_none
+        columns = (
+            picks.item.tolist(),
+            picks.score.astype(np.float64).round(4).tolist(),
+            picks.facet.tolist(),
+            picks.topic.tolist(),
+            picks.because.tolist(),
+        )
+        return [
+            [
+                wire.Item(ids[item], score, wire.Reason(_FACETS[facet], topics_or_none[topic], ids_or_none[because]))
+                for item, score, facet, topic, because in zip(*user, strict=True)
+                if item >= 0
+            ]
+            for user in zip(*columns, strict=True)
+        ]
 
 
 def _read_states(records: npt.NDArray[np.void], rows: Rows) -> _Reading:

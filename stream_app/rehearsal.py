@@ -16,7 +16,7 @@ import numpy.typing as npt
 from model_store.model import InterestModel
 from model_store.state import codec
 from model_store.state.hashing import partition_of
-from stream_app.contracts.recommendations import Recommendation
+from stream_app.contracts.recommendations import Encoded
 from stream_app.contracts.slab import Slab
 from stream_app.contracts.validity import Rejected
 from stream_app.contracts.views import InterestViews
@@ -136,7 +136,7 @@ class _Stage:
 
 
 class _Nowhere:
-    async def publish(self, items: Sequence[Recommendation] | Sequence[Rejected]) -> None:
+    async def publish(self, items: Sequence[Encoded] | Sequence[Rejected]) -> None:
         """Not published."""
 
 

@@ -57,7 +57,7 @@ class Kafka(Section):
     request_timeout_s: PositiveFloat = 20.0
     fetch_wait_ms: Positive = 10
     fetch_max_bytes: Positive = 1 << 20
-    commit_interval_s: PositiveFloat = 0.5
+    commit_interval_s: PositiveFloat = 0.1
     accept_gaps: bool = False
 
     @property

@@ -1,6 +1,6 @@
 """What the recommendations topic and `rec:{user_id}` carry: one JSON object for each recommendation event."""
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -40,7 +40,14 @@ class Recommendation(msgspec.Struct, gc=False, frozen=True):
     generated_at: int
     trigger: Trigger
     model_version: str
-    items: tuple[Item, ...]
+    items: list[Item]
+
+
+class Encoded(NamedTuple):
+    """A recommendation on its way out: the user id as a Kafka key, and the event as JSON."""
+
+    key: bytes
+    value: bytes
 
 
 _encoder = msgspec.json.Encoder()

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 from model_store.state.hashing import partition_of
-from stream_app.contracts.recommendations import Recommendation, encode
+from stream_app.contracts.recommendations import Encoded
 from stream_app.sinks.kafka_batches import NO_HEADERS, GetProducer, KafkaRecord, partitions_of, publish, wall_clock_ms
 
 
@@ -20,7 +20,7 @@ class KafkaRecommendations:
     def __init__(self, producer: GetProducer, topic: str, clock: Callable[[], int] = wall_clock_ms) -> None:
         self._producer, self._topic, self._clock = producer, topic, clock
 
-    async def publish(self, recommendations: Sequence[Recommendation]) -> None:
+    async def publish(self, recommendations: Sequence[Encoded]) -> None:
         """Returns when Kafka has acknowledged all of them; raises SinkStopped if it does not.
 
         Repeating it repeats the event ids.
@@ -31,6 +31,5 @@ class KafkaRecommendations:
         partitions = await partitions_of(producer, self._topic)
         records: dict[int, list[KafkaRecord]] = defaultdict(list)
         for one in recommendations:
-            key = one.user_id.encode()
-            records[partition_of(key, partitions)].append((key, encode(one), NO_HEADERS))
+            records[partition_of(one.key, partitions)].append((one.key, one.value, NO_HEADERS))
         await publish(producer, self._topic, records, self._clock())

@@ -69,8 +69,12 @@ def recommendation(user: str) -> Recommendation:
         generated_at=NOW_MS,
         trigger=Trigger("rating", "e1", NOW_MS),
         model_version="m",
-        items=(Item("i1", 0.5, Reason("behaviour", "Drama", None)),),
+        items=[Item("i1", 0.5, Reason("behaviour", "Drama", None))],
     )
+
+
+def encoded(one: Recommendation) -> wire.Encoded:
+    return wire.Encoded(one.user_id.encode(), wire.encode(one))
 
 
 def test_records_of_many_batches_arrive_in_order_with_their_offsets(kafka: LocalKafka) -> None:
@@ -128,7 +132,7 @@ def test_recommendations_lie_where_kafkas_partitioner_puts_their_users(kafka: Lo
     made = [recommendation(f"ü-{i}") for i in range(40)]
 
     async def use(producer: AIOKafkaProducer, topic: str) -> None:
-        await KafkaRecommendations(lambda: producer, topic).publish(made)
+        await KafkaRecommendations(lambda: producer, topic).publish([encoded(one) for one in made])
         for one in made:  # aiokafka's own partitioner is Java's
             await producer.send_and_wait(topic, b"reference", key=one.user_id.encode())
         found = await read(kafka, topic, 80)
@@ -182,6 +186,6 @@ def test_changelog_returns_the_last_offset_and_turns_empty_states_into_tombstone
 def test_topic_that_is_missing_is_an_error_that_says_so(kafka: LocalKafka) -> None:
     async def use(producer: AIOKafkaProducer, topic: str) -> None:
         with pytest.raises(SinkStopped, match=r"missing.* exists"):
-            await KafkaRecommendations(lambda: producer, f"{topic}-missing").publish([recommendation("u")])
+            await KafkaRecommendations(lambda: producer, f"{topic}-missing").publish([encoded(recommendation("u"))])
 
     with_topic(kafka, use, request_timeout_ms=1_000)

@@ -80,7 +80,7 @@ def recommendation(user: str, number: int = 1) -> Recommendation:
         generated_at=1_790_000_000_000,
         trigger=Trigger("click", "e1", 1_790_000_000_000),
         model_version="model-7",
-        items=(Item("i1", 0.5, Reason("content", "Drama", "i0")), Item("i2", 0.25, Reason("social"))),
+        items=[Item("i1", 0.5, Reason("content", "Drama", "i0")), Item("i2", 0.25, Reason("social"))],
     )
 
 

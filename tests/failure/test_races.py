@@ -87,7 +87,7 @@ class Publisher:
         self._published = published
 
     async def publish(self, items: Sequence[Any]) -> None:
-        self._published += [item.event_id for item in items]
+        self._published += [json.loads(item.value)["event_id"] for item in items]
 
 
 class Log:

@@ -29,7 +29,7 @@ PERSON = Person(
         updated_at_ms=0,
         model="m-1",
     ),
-    Recommendation("e", "a", 0, Trigger("click", "x", 0), "m-1", (Item("7", 1.5, Reason("behaviour", "Comedy", "8")),)),
+    Recommendation("e", "a", 0, Trigger("click", "x", 0), "m-1", [Item("7", 1.5, Reason("behaviour", "Comedy", "8"))]),
 )
 NOW = Now(500, 400, 1000, 1999.6, 0.0081, 0.0223, 17, 5, PERSON)
 
