@@ -52,7 +52,7 @@ def test_a_retry_that_counted_is_double(run: Run) -> None:
     _, journal, found = run
     user = journal[_last_click(journal)]["user_id"]
     state = found.states[user]
-    twice = replace(found, states={**found.states, user: replace(state, version=(state.version or 0) + 1)})
+    twice = replace(found, states={**found.states, user: replace(state, events=state.events + 1)})
     assert judge(journal, twice).double == 1
 
 

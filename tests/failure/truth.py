@@ -19,14 +19,14 @@ class Facts:
     """What must hold of one user, and what was found, in the same terms.
 
     Attributes:
-        version: applied changes ever; None where it depends on the order in which topics arrived (an erasure).
+        version: events taken in ever, retries and forgotten ones too.
         events: applied since the last erasure.
         windows: length -> counts of clicks, dwell, ratings, sum of ratings in thousandths, follows.
         ratings: hash of an item -> rating in force, in thousandths.
         followees: hashes of targets followed.
     """
 
-    version: int | None
+    version: int
     events: int
     event_ts: int
     erased_at: int
@@ -77,7 +77,7 @@ def _value(event: Event) -> float:
 def _facts(one: oracle.Oracle) -> Facts:
     names = ("clicks", "dwell_ms", "ratings", "rating_sum", "follows")
     return Facts(
-        version=None if one.erased_at else one.version,
+        version=one.version,
         events=one.events,
         event_ts=one.event_ts,
         erased_at=one.erased_at,

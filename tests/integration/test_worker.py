@@ -20,7 +20,7 @@ from tests.failure.service import Neighbour, new_user, now_ms, wait_for
 pytestmark = pytest.mark.parametrize("redis_server", ["valkey"], indirect=True, scope="session")
 
 ITEMS = 80
-SEEN = 74
+SEEN = 55
 DAY_MS = 86_400_000
 LIMIT_BYTES = 4_096
 
@@ -106,7 +106,7 @@ def test_a_retry_at_another_offset_counts_once(worker: Member, service: Neighbou
             service.send(kind, user, event_id=f"retried {kind}")
     service.send("click", user, item_id="i2")
     interest = service.events_of(user, 4)
-    assert (interest.version, interest.windows["1h"].clicks) == (4, 2)
+    assert (interest.version, interest.windows["1h"].clicks) == (10, 2)
     wait_for("metric", lambda: _outcomes(worker, "duplicate") - before == 6 or None)
 
 
@@ -131,7 +131,7 @@ def test_keys_expire(worker: Member, service: Neighbour) -> None:
 
 
 def test_recommendations_leave_out_everything_seen(service: Neighbour) -> None:
-    """More than the state's ring of the last 50 items holds."""
+    """More than the ring of the last 50 holds; enough is left that skipping the last list leaves some, too."""
     user = new_user()
     for item in range(SEEN):
         service.send("click", user, item_id=f"i{item}")
@@ -188,7 +188,7 @@ def test_an_erased_user_is_gone_and_starts_anew(worker: Member, service: Neighbo
     assert service.reader.get(user) is None
     service.send("click", user, ts=erased["ts"] + 1, dwell_ms=30)
     anew = service.events_of(user, 1)
-    assert (anew.version, anew.events, anew.windows["30d"].dwell_ms) == (3, 1, 30)
+    assert (anew.version, anew.events, anew.windows["30d"].dwell_ms) == (5, 1, 30)
 
 
 # -- bad input
