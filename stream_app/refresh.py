@@ -119,7 +119,7 @@ class Refresher:
                 outputs = await self._read_out(reading.features)
             views = self._views(segments, reading, outputs, now_ms)
             now = _Round(segments, outputs, reading.erased_at_ms, views, now_ms)
-            if self._recommend.enabled:
+            if self._recommend.enabled and self.model.index.item_ids:
                 with self._metrics.stage.labels("recommend").time():
                     await self._add_recommendations(now, offer)
             offer.views.append(now.views)
@@ -199,13 +199,11 @@ class Refresher:
     async def _recommend_to(
         self, now: _Round, segment: _Segment, users: Rows, decided: offers.Due, offer: Offer
     ) -> None:
-        arena, index, items = segment.arena, self.model.index, self._recommend.items
+        arena, index = segment.arena, self.model.index
         rows, outputs = segment.touched.rows[users], now.outputs[segment.place][users]
         inline = len(users) <= INLINE_OFFERS
         # Without the lock: an item clicked in this very millisecond may still be offered.
-        picks = await self._readout_bench.run(
-            inline, index.recommend, arena.records, rows, outputs, items, decided.ignored
-        )
+        picks = await self._readout_bench.run(inline, self._pick, arena.records, rows, outputs, decided.ignored)
         hashes = np.where(picks.item >= 0, index.hashes[picks.item], np.uint64(0))
         async with self._lock:
             noted = offers.note(arena, rows, outputs, hashes, decided, now.now_ms)
@@ -217,6 +215,19 @@ class Refresher:
             offer.recommendations.append(Encoded(now.views.keys[segment.start + user], value))
             now.views.recommendations[segment.start + user] = value
         await asyncio.sleep(0)
+
+    def _pick(
+        self, records: npt.NDArray[np.void], rows: Rows, outputs: Float32, ignored: npt.NDArray[np.bool_]
+    ) -> Picks:
+        """The best unseen items, other ones than last time for users who ignored those; unless there are no others."""
+        index, items = self.model.index, self._recommend.items
+        picks = index.recommend(records, rows, outputs, items, ignored)
+        again = np.flatnonzero(ignored & (picks.item[:, 0] < 0))
+        if len(again):
+            picks.put(
+                again, index.recommend(records, rows[again], outputs[again], items, np.zeros(len(again), np.bool_))
+            )
+        return picks
 
     def _made(
         self, segment: _Segment, user: int, identity: tuple[int, int], items: list[wire.Item], now_ms: int

@@ -6,7 +6,7 @@ state, so a wrong count is never mended in place.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -90,11 +90,15 @@ def create(settings: Settings) -> list[str]:
 
     Raises `KafkaUnreachableError`.
     """
+    from kafka.errors import TopicAlreadyExistsError
+
     with administration(settings) as admin:
         existing = set(admin.list_topics())
         missing = [topic for topic in wanted(settings) if topic.name not in existing]
         if missing:
-            admin.create_topics({topic.name: _creation(topic) for topic in missing}, wait_for_metadata=True)
+            # Somebody else may have made one meanwhile: that it exists is all that was wanted.
+            with suppress(TopicAlreadyExistsError):
+                admin.create_topics({topic.name: _creation(topic) for topic in missing}, wait_for_metadata=True)
         return [topic.name for topic in missing]
 
 

@@ -40,6 +40,11 @@ class Picks:
     topic: npt.NDArray[np.int16]
     because: npt.NDArray[np.int32]
 
+    def put(self, users: npt.NDArray[np.int64], picks: "Picks") -> None:
+        """Replace the picks of some users (indices)."""
+        self.item[users], self.score[users], self.facet[users] = picks.item, picks.score, picks.facet
+        self.topic[users], self.because[users] = picks.topic, picks.because
+
 
 class _Texts(msgspec.Struct, frozen=True):
     ids: list[str]

@@ -64,8 +64,8 @@ def note(
 ) -> npt.NDArray[np.bool_]:
     """Keep what is offered to n users: item hashes uint64 [n, up to REC_ITEMS], 0 where there is none.
 
-    `decided`: what `decide` said of these very users. Returns bool [n], False for those who were erased since: their
-    offer was made from interests that are gone, and must not be published.
+    `decided`: what `decide` said of these very users. Returns bool [n], False for those whose offer must not be
+    published: it holds no item, or they were erased since, and it was made from interests that are gone.
     """
     noted = np.empty(len(rows), np.bool_)
     _note(arena.records, arena.dirty, rows, vectors, items, decided.ignored, decided.erased_at_ms, now_ms, noted)
@@ -137,7 +137,7 @@ def _note(  # type: ignore[no-untyped-def]
     sketch = np.empty(SKETCH, np.float32)
     for i in range(len(rows)):
         record = records[rows[i]]
-        noted[i] = record.erased_at_ms == erased_at_ms[i]
+        noted[i] = record.erased_at_ms == erased_at_ms[i] and items[i, 0] != 0
         if not noted[i]:
             continue
         _sketch(vectors[i], sketch)

@@ -51,6 +51,7 @@ class World:
     epoch: int = 0
     redis: dict[bytes, tuple[int, bool]] = field(default_factory=dict)
     published: list[str] = field(default_factory=list)
+    offers: list[Any] = field(default_factory=list)
     logged: int = 0
     states: dict[bytes, np.void] = field(default_factory=dict)
     log_gate: asyncio.Event = field(default_factory=asyncio.Event)
@@ -59,8 +60,8 @@ class World:
     def __post_init__(self) -> None:
         self.log_gate.set()
         self.interests = self
-        self.recommendations = Publisher(self.published)
-        self.dead_letters = Publisher([])
+        self.recommendations = Publisher(self.published, self.offers)
+        self.dead_letters = Publisher([], [])
         self.changelog = Log(self)
 
     def taken(self, events: int) -> None:
@@ -83,11 +84,13 @@ class World:
 
 
 class Publisher:
-    def __init__(self, published: list[str]) -> None:
-        self._published = published
+    def __init__(self, published: list[str], offers: list[Any]) -> None:
+        self._published, self._offers = published, offers
 
     async def publish(self, items: Sequence[Any]) -> None:
-        self._published += [json.loads(item.value)["event_id"] for item in items]
+        events = [json.loads(item.value) for item in items]
+        self._published += [event["event_id"] for event in events]
+        self._offers += events
 
 
 class Log:
@@ -245,6 +248,24 @@ def test_what_was_offered_during_the_last_flush_is_logged_when_partitions_leave(
     run(story())
 
 
+def test_who_has_seen_nearly_everything_is_offered_what_is_left_again(model: InterestModel) -> None:
+    """36 of 40 items are seen; the four that are left were ignored, and are better than an empty list."""
+
+    async def story() -> None:
+        async with running(model, recommend=Recommend(min_drift=0.0, min_interval_s=0.0)) as (updater, world):
+            user = user_in(0)
+            seen = [f"i{number}" for number in range(36)]
+            for item in [*seen, "i0", "i1"]:
+                before = len(world.published)
+                updater.put(slab(world, "click", [user], item=item))
+                await until(lambda before=before: len(world.published) > before)
+            left = {f"i{number}" for number in range(36, 40)}
+            assert {item["item_id"] for item in world.offers[-1]["items"]} == left
+            assert {item["item_id"] for item in world.offers[-2]["items"]} == left
+
+    run(story())
+
+
 def settings() -> Settings:
     return load(
         kafka=Kafka(partitions=PARTITIONS),
@@ -255,10 +276,11 @@ def settings() -> Settings:
 
 
 @asynccontextmanager
-async def running(model: InterestModel, world: World | None = None) -> Any:
+async def running(model: InterestModel, world: World | None = None, recommend: Recommend | None = None) -> Any:
     """An updater at work on a world of its own, which does not flush by itself."""
     world = world or World()
-    updater = Updater(settings(), model, world, world, WorkerMetrics(), lambda: NOW_MS)
+    chosen = settings() if recommend is None else settings().model_copy(update={"recommend": recommend})
+    updater = Updater(chosen, model, world, world, WorkerMetrics(), lambda: NOW_MS)
     updater.source = world
     tasks = [asyncio.ensure_future(stage()) for stage in _stages(updater)]
     try:
@@ -279,9 +301,9 @@ def _stages(updater: Updater) -> list[Callable[[], Coroutine[Any, Any, None]]]:
 _offsets: Iterator[int] = iter(range(10**9))
 
 
-def slab(world: World, kind: str, users: list[bytes], ts: int = NOW_MS) -> Slab:
+def slab(world: World, kind: str, users: list[bytes], ts: int = NOW_MS, item: str = "i1") -> Slab:
     """One event for each user, all of one partition."""
-    body = {"click": {"item_id": "i1"}, "erasure": {}}[kind]
+    body = {"click": {"item_id": item}, "erasure": {}}[kind]
     topic = dict(zip(("click", "follow", "rating", "erasure"), settings().kafka.topics.inputs, strict=True))[kind]
     records = []
     for user in users:

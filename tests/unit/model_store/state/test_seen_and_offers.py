@@ -115,3 +115,13 @@ def test_sequence_numbers_have_no_holes() -> None:
         _offer(arena, [expected], 0.0, expected)
         assert arena.records["rec_seq"][0] == expected
     assert arena.dirty[0]
+
+
+def test_an_offer_without_items_is_none() -> None:
+    arena = Arena()
+    _clicks(arena, _items(1, 7))
+    decided = offers.decide(arena.records, ROW, _vector(0.0), NEVER, 5, 0, 0.0)
+    noted = offers.note(arena, ROW, _vector(0.0), np.zeros((1, 3), np.uint64), decided, 5)
+    assert not noted.any()
+    assert arena.records["rec_seq"][0] == 0
+    assert _due(arena, 0.0, 5)[0]
