@@ -9,7 +9,7 @@ from model_store.state.arena import Arena
 from model_store.state.layout import Kind
 from model_store.state.memory import Decays
 from model_store.state.writes import empty_table
-from stream_app.contracts.decode import decode_slab
+from stream_app.contracts.decode import decode_records
 from stream_app.contracts.validity import Limits
 from tests.bench.load import Population, generate
 from tests.bench.peers.job import User, as_batch, taken
@@ -32,7 +32,7 @@ def test_a_peer_decodes_an_event_as_our_worker_does() -> None:
     events = generate(Population(users=20, items=20), 300)
     for i in range(len(events)):
         kind, key, value = events.message(i, NOW_MS)
-        ours = decode_slab(Kind(kind), [Record("t", 0, i, key, value)], Limits(1), NOW_MS).batch
+        ours = decode_records(Kind(kind), [Record("t", 0, i, key, value)], Limits(1), NOW_MS).batch
         theirs = as_batch([key], [taken(Kind(kind), value, i)])
         assert ours is not None
         for name in ("kind", "offset", "ts_ms", "event", "item", "value"):

@@ -8,7 +8,7 @@ import numpy as np
 from confluent_kafka import Consumer, TopicPartition
 
 from model_store.state.layout import Kind
-from stream_app.contracts.decode import decode_slab
+from stream_app.contracts.decode import decode_records
 from stream_app.contracts.validity import Limits
 from stream_app.local import LocalKafka
 from tests.bench.ground import Broker, unique
@@ -56,7 +56,7 @@ def test_every_preloaded_event_is_valid_and_there_once(kafka: LocalKafka) -> Non
     found: Counter[tuple[int, bytes, bytes]] = Counter()
     for kind, topic in zip((Kind.CLICK, Kind.FOLLOW, Kind.RATING), topics.inputs, strict=False):
         for records in read(kafka.bootstrap, topic):
-            decoded = decode_slab(kind, records, Limits(PARTITIONS), end_ms)
+            decoded = decode_records(kind, records, Limits(PARTITIONS), end_ms)
             assert decoded.rejected == []
             found.update((int(kind), record.key or b"", record.value or b"") for record in records)
     assert found == sent(events, end_ms)
