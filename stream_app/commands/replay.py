@@ -44,8 +44,8 @@ def replay(
 ) -> None:
     """Send events to Kafka: real data, a file, or synthetic ones.
 
-    Each interaction of a data set becomes a click and a rating. Event ids are the same in each replay, so a second one
-    is all duplicates unless --run-id differs.
+    Each interaction of a data set becomes a click and a rating. Event ids are the same in each replay; a user
+    remembers the last 16, so only the end of a second one is duplicates. --run-id makes all of them new.
 
     Examples:
 
