@@ -143,9 +143,11 @@ class Heartbeat:
 
 def _settle_interpreter() -> None:
     """What is alive now stays for good, so the collector need not look at it again (a full collection takes 100 ms
-    with TensorFlow loaded). And the consumer's thread waits at most a millisecond for the interpreter, not five."""
+    with TensorFlow loaded). It rarely needs to look at the rest: events in flight are many, and hold no cycles. And the
+    consumer's thread waits at most a millisecond for the interpreter, not five."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
     sys.setswitchinterval(0.001)
 
 

@@ -33,8 +33,8 @@ _FACETS = cast(tuple[wire.Facet, ...], FACETS)
 
 INLINE_OFFERS = 16
 """Users whose offers are made in the event loop: about 0.5 ms."""
-RECOMMEND_USERS = 512
-"""Users whose recommendations are made in one go: their wording takes the event loop about 10 ms."""
+RECOMMEND_USERS = 256
+"""Users whose recommendations are made in one go: their wording takes the event loop about 4 ms."""
 
 
 @dataclass(slots=True)

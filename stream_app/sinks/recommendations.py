@@ -1,11 +1,15 @@
 """Recommendation events into their topic, keyed by user, where Kafka's default partitioner would put them."""
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 from model_store.state.hashing import partition_of
 from stream_app.contracts.recommendations import Encoded
 from stream_app.sinks.kafka_batches import NO_HEADERS, GetProducer, KafkaRecord, partitions_of, publish, wall_clock_ms
+
+# Partitions are computed so many at a time, a millisecond or two, before the event loop gets a turn.
+_TURN = 1_000
 
 
 class KafkaRecommendations:
@@ -30,6 +34,8 @@ class KafkaRecommendations:
         producer = self._producer()
         partitions = await partitions_of(producer, self._topic)
         records: dict[int, list[KafkaRecord]] = defaultdict(list)
-        for one in recommendations:
+        for number, one in enumerate(recommendations, start=1):
+            if number % _TURN == 0:
+                await asyncio.sleep(0)
             records[partition_of(one.key, partitions)].append((one.key, one.value, NO_HEADERS))
         await publish(producer, self._topic, records, self._clock())
