@@ -69,6 +69,12 @@ class WorkerMetrics:
             ["kind", "outcome"],
             registry=registry,
         )
+        self.late = Counter(
+            "interest_late_events",
+            "Events older than the longest window: applied, but in no window",
+            ["kind"],
+            registry=registry,
+        )
         self.dead_letters = Counter(
             "interest_dead_letters", "Events sent to dead letters", ["reason"], registry=registry
         )

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from model_store.model import InterestModel
 from model_store.state.advance import Advanced, advance
 from model_store.state.batch import EventBatch
-from model_store.state.layout import Kind, Outcome
+from model_store.state.layout import LONGEST_WINDOW_MS, Kind, Outcome
 from stream_app.compute import Bench
 from stream_app.contracts.slab import Slab
 from stream_app.contracts.validity import Limits, Record, Rejected
@@ -207,6 +207,7 @@ class Updater:
             self._oldest_unacked_s = time.monotonic()
         with self._metrics.stage.labels("advance").time():
             for partition, batch in intake.joined():
+                self._count_late(batch)
                 async with self._state_lock:
                     await self._advance(partition, batch)
         self._pending.cycle = self._cycle
@@ -241,6 +242,11 @@ class Updater:
         self._pending.add(partition, batch, advanced)
         self._touched_since_flush += len(advanced.touched)
         self._count_outcomes(batch.kind, advanced.outcome)
+
+    def _count_late(self, batch: EventBatch) -> None:
+        late = batch.kind[batch.ts_ms < self._clock() - LONGEST_WINDOW_MS]
+        for kind, events in zip(*np.unique(late, return_counts=True), strict=True):
+            self._metrics.late.labels(Kind(kind).name.lower()).inc(int(events))
 
     def _count_outcomes(self, kind: npt.NDArray[np.int8], outcome: npt.NDArray[np.int8]) -> None:
         table = np.bincount(kind.astype(np.int64) * len(Outcome) + outcome, minlength=len(Kind) * len(Outcome))
