@@ -60,7 +60,7 @@ class Interest:
         vector: float32 [dimension], the fused interest; `model().dimension` says how long.
         behaviour, social, content: float32 [dimension], its three facets.
         topics: name -> weight, the largest first; the weights sum to 1.
-        windows: "1h", "24h", "7d", "30d" -> counters, as they stood at `updated_at_ms`.
+        windows: "1h", "24h", "7d", "30d" -> counters, as they stood at `event_ts_ms`.
         version: of the state; grows with each applied event, within a generation.
         generation: of the state; vectors of two generations are not comparable.
         events: events applied since the last erasure.
