@@ -17,7 +17,7 @@ from stream_app.contracts.validity import Limits, Record, Rejected
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """Kafka timestamps of the valid events of one slab: float64 [n], seconds."""
+    """Kafka timestamps of records that were decoded together: float64 [n], seconds."""
 
     kind: Kind
     at_s: npt.NDArray[np.float64]

@@ -58,7 +58,7 @@ class WorkerMetrics:
         registry.register(self.event_to_redis)
         self.stage = Histogram(
             "interest_stage_seconds",
-            "One stage of one cycle: decode, advance, readout, recommend, redis, publish",
+            "One stage of one cycle: decode, advance, readout, recommend, redis, publish, dead_letter, changelog",
             ["stage"],
             buckets=STAGE_BUCKETS_S,
             registry=registry,

@@ -12,7 +12,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Sequence
-from typing import NoReturn, Protocol
+from typing import NoReturn, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +42,8 @@ INLINE_ENCODE = 64
 """States encoded in the event loop: about 0.3 ms."""
 
 SWEEP_S = 3600.0
+
+T = TypeVar("T")
 
 _OUTCOMES = tuple(outcome.name.lower() for outcome in Outcome)
 
@@ -309,10 +311,10 @@ class Updater:
             self._done_through[effect] = cycle
             self._progress.notify_all()
 
-    async def _timed(self, stage: str, effect: Awaitable[object]) -> None:
+    async def _timed(self, stage: str, effect: Awaitable[T]) -> T:
         try:
             with self._metrics.stage.labels(stage).time():
-                await effect
+                return await effect
         except Exception:
             self._metrics.write_errors.labels(stage).inc()
             raise
@@ -394,7 +396,7 @@ class Updater:
     async def _log(self, written: list[tuple[int, list[bytes], memoryview, npt.NDArray[np.int64]]]) -> None:
         async with asyncio.timeout(self._settings.flush.timeout_s):
             for partition, keys, values, ends in written:
-                offset = await self._sinks.changelog.write(partition, keys, values, ends)
+                offset = await self._timed("changelog", self._sinks.changelog.write(partition, keys, values, ends))
                 self.states.logged(partition, offset)
                 self._metrics.flush_bytes.inc(len(values))
 

@@ -18,9 +18,7 @@ from model_store.state.layout import (
     DIM,
     EVENT_IDS,
     FACET_DIM,
-    FOLLOWEES,
     RANK_LANES,
-    RATED,
     RATING_SCALE,
     RING,
     TIME_LANES,
@@ -105,16 +103,14 @@ def _advance(  # type: ignore[no-untyped-def]
         record = records[row]
         result = _admit(record, kind[i], offset[i], ts_ms[i], event[i])
         if result == _APPLIED:
-            if kind[i] == _CLICK:
-                _load(item_hashes, slots, vectors, scale, item[i], vector)
+            if kind[i] == _CLICK or kind[i] == _RATING:
                 known = find(item_hashes, slots, item[i])
+                _load(vectors, known, scale, item[i], vector)
                 facet = content[known] if known >= 0 else unknown
-                _click(record, ts_ms[i], item[i], value[i], vector, facet, rank_steps, time_rates)
-            elif kind[i] == _RATING:
-                _load(item_hashes, slots, vectors, scale, item[i], vector)
-                known = find(item_hashes, slots, item[i])
-                facet = content[known] if known >= 0 else unknown
-                result = _rate(record, ts_ms[i], item[i], value[i], vector, facet, time_rates)
+                if kind[i] == _CLICK:
+                    _click(record, ts_ms[i], item[i], value[i], vector, facet, rank_steps, time_rates)
+                else:
+                    result = _rate(record, ts_ms[i], item[i], value[i], vector, facet, time_rates)
             elif kind[i] == _FOLLOW:
                 result = _follow(record, ts_ms[i], item[i], value[i] > 0)
             else:
@@ -147,8 +143,7 @@ def _admit(record, kind, offset, ts_ms, event):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _load(item_hashes, slots, vectors, scale, item, out):  # type: ignore[no-untyped-def]
-    row = find(item_hashes, slots, item)
+def _load(vectors, row, scale, item, out):  # type: ignore[no-untyped-def]
     if row < 0:
         hashed_vector(item, scale, out)
     else:
@@ -326,6 +321,3 @@ def _clear(record):  # type: ignore[no-untyped-def]
     record.bucket_ratings[:], record.bucket_rating_sum[:] = np.uint16(0), np.int32(0)
     record.bucket_follows[:] = np.uint16(0)
     record.rec_item[:], record.rec_sketch[:] = np.uint32(0), np.int8(0)
-
-
-__all__ = ["FOLLOWEES", "RATED", "Advanced", "advance"]

@@ -121,11 +121,6 @@ class SlabConsumer(driver.Consumer):
         else:
             self._room.clear()
 
-    @property
-    def backlog_events(self) -> int:
-        """Events delivered to the engine and not yet taken by it."""
-        return self._backlog_events
-
     def lag(self) -> dict[str, int]:
         """For each input topic, events after the committed offset, as far as the last fetches told."""
         lags: dict[str, int] = {}
