@@ -58,7 +58,7 @@ class Kafka(Section):
     fetch_wait_ms: Positive = 10
     fetch_max_bytes: Positive = 1 << 20
     commit_interval_s: PositiveFloat = 0.1
-    accept_gaps: bool = False
+    metadata_max_age_s: PositiveFloat = 30.0
 
     @property
     def changelog(self) -> str:

@@ -21,6 +21,7 @@ def explain(problem: Exception) -> tuple[str, int] | None:
 # By name, since importing them all to compare would cost a second.
 MENDABLE = (
     "stream_app.topics.KafkaUnreachableError",
+    "stream_app.offsets.OffsetsError",
     "stream_app.replay.ReplayError",
     "stream_app.sources.SourceError",
     "stream_app.local.errors.LocalServerError",

@@ -23,10 +23,5 @@ class Slab:
     epoch: int
     done: list[bool] = field(default_factory=lambda: [False])
 
-    @property
-    def end(self) -> int:
-        """The offset after the last record: what is committed once the slab is done."""
-        return self.records[-1].offset + 1
-
     def __len__(self) -> int:
         return len(self.records)

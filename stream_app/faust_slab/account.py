@@ -8,52 +8,66 @@ from typing import Any
 from faust.types import TP
 
 from stream_app.contracts.errors import StopWorker
-from stream_app.contracts.slab import Slab
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What one poll took out of a partition: everything that the log has from offset `start` until before `end`.
+
+    `records` may be fewer than that, or none: the log has transaction markers and aborted events as well.
+    """
+
+    records: Sequence[Any]
+    start: int
+    end: int
 
 
 @dataclass(slots=True)
 class Account:
-    """Per source partition: the next offset to deliver, and the slabs delivered and not yet committed.
+    """Per source partition: the next offset to deliver, and what was delivered and is not yet committed.
 
-    `accept_gaps` says what an offset that is skipped means: a lost record (stop), or a transaction marker or expired
-    records (go on). Faust and aiokafka have lost records here before, so the default is to stop.
+    It holds stretches of the log against each other, not records: each must begin where the last one ended. So records
+    that got lost on the way here are missed (Faust and aiokafka have lost some), and markers of transactions are not.
     """
 
-    accept_gaps: bool = False
     _next: dict[TP, int] = field(default_factory=dict)
     _committed: dict[TP, int] = field(default_factory=dict)
-    _delivered: dict[TP, deque[Slab]] = field(default_factory=dict)
+    _delivered: dict[TP, deque[tuple[Sequence[bool], int]]] = field(default_factory=dict)
 
     def restart(self, next_offsets: Mapping[TP, int]) -> None:
         """After a seek: what was delivered before is void, and these offsets come next."""
         self._next, self._committed = dict(next_offsets), dict(next_offsets)
         self._delivered = {tp: deque() for tp in next_offsets}
 
-    def accept(self, tp: TP, records: Sequence[Any]) -> Sequence[Any]:
-        """The part of a fetched batch that was not delivered before; raises StopWorker where records are missing."""
+    def accept(self, tp: TP, fetched: Fetched) -> Sequence[Any]:
+        """The records that were not delivered before; raises StopWorker where some are missing."""
         expected = self._next.get(tp)
-        first, last = records[0].offset, records[-1].offset
         if expected is None:
-            raise StopWorker(f"records of {tp.topic}[{tp.partition}] from offset {first} came before its seek")
-        whole = last - first + 1 == len(records) and first <= expected
-        if not whole and not self.accept_gaps:
-            raise StopWorker(_gap_message(tp, expected, first, last, len(records)))
-        self._next[tp] = max(expected, last + 1)
-        return [record for record in records if record.offset >= expected] if first < expected else records
+            raise StopWorker(f"records of {tp.topic}[{tp.partition}] from offset {fetched.start} came before its seek")
+        if fetched.start > expected:
+            raise StopWorker(
+                f"records are missing in {tp.topic}[{tp.partition}]: expected offset {expected}, got what lies from "
+                f"{fetched.start} to {fetched.end - 1}. Kafka has them: restart the worker, which reads them again, "
+                "and report this"
+            )
+        self._next[tp] = max(expected, fetched.end)
+        if fetched.start == expected:
+            return fetched.records
+        return [record for record in fetched.records if record.offset >= expected]
 
-    def delivered(self, slab: Slab) -> None:
-        """Take note of a slab that is handed on."""
-        self._delivered[TP(slab.topic, slab.partition)].append(slab)
+    def delivered(self, tp: TP, done: Sequence[bool], end: int) -> None:
+        """Take note of what is handed on, up to before offset `end`; `done[0]` becomes true once it is durable."""
+        self._delivered[tp].append((done, end))
 
     def partitions(self) -> list[TP]:
-        """Partitions with slabs that are not committed."""
-        return [tp for tp, slabs in self._delivered.items() if slabs]
+        """Partitions of which something is not committed."""
+        return [tp for tp, stretches in self._delivered.items() if stretches]
 
     def committable(self, tp: TP) -> int | None:
-        """End of the prefix of slabs that are done, which is taken off the account; None if there is none."""
-        slabs, end = self._delivered.get(tp, deque()), None
-        while slabs and slabs[0].done[0]:
-            end = slabs.popleft().end
+        """End of the prefix that is done, which is taken off the account; None if there is none."""
+        stretches, end = self._delivered.get(tp, deque()), None
+        while stretches and stretches[0][0][0]:
+            end = stretches.popleft()[1]
         if end is not None:
             self._committed[tp] = end
         return end
@@ -61,11 +75,3 @@ class Account:
     def committed(self) -> Mapping[TP, int]:
         """For each source partition the offset up to which a commit was made or asked for."""
         return self._committed
-
-
-def _gap_message(tp: TP, expected: int, first: int, last: int, count: int) -> str:
-    return (
-        f"records are missing in {tp.topic}[{tp.partition}]: expected offset {expected}, got {count} records from "
-        f"{first} to {last}. If retention has overtaken the committed offset, or producers use transactions, set "
-        "INTEREST_KAFKA__ACCEPT_GAPS=true to go on past it; otherwise this is a fault: restart the worker and report it"
-    )

@@ -74,7 +74,8 @@ def faust_settings(settings: Settings) -> dict[str, Any]:
         "broker_max_poll_interval": 300.0,  # the default of 1,000 s hides a hang
         "broker_check_crcs": False,  # TCP and the broker check; this costs a core at full speed
         "consumer_max_fetch_size": kafka.fetch_max_bytes,
-        "consumer_auto_offset_reset": "earliest",
+        "consumer_auto_offset_reset": "none",  # a gap is an error; the transport seeks to the start where there is none
+        "consumer_metadata_max_age_ms": int(kafka.metadata_max_age_s * 1000),  # a topic that grows must be noticed soon
         "stream_buffer_maxsize": _NEVER,  # `max_backlog_events` bounds instead
         "stream_wait_empty": True,  # calls wait_empty before partitions leave
         "producer_acks": -1,

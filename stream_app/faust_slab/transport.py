@@ -4,15 +4,19 @@ Each override says which behaviour of Faust 0.15.3 or aiokafka 0.14 it answers.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any, TypeVar
 
+from aiokafka.errors import NoOffsetForPartitionError, OffsetOutOfRangeError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
+from stream_app.contracts.errors import StopWorker
 from stream_app.contracts.slab import Slab
-from stream_app.faust_slab.account import Account
+from stream_app.contracts.standing import Standing, fault_of
+from stream_app.faust_slab.account import Account, Fetched
 from stream_app.faust_slab.fatal import stop_process
 
 T = TypeVar("T")
@@ -24,13 +28,56 @@ POLL_S = 0.1
 
 
 class SlabConsumerThread(driver.AIOKafkaConsumerThread):
-    """aiokafka keeps one fetch in flight for each broker and leaves out partitions that are not drained yet; with
-    Faust's fixed long poll of 1.5 s a busy partition waits for idle ones. A short one bounds that wait."""
+    """The aiokafka consumer, in a thread of its own."""
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
+        # aiokafka keeps one fetch in flight for each broker and leaves out partitions that are not drained yet; with
+        # Faust's fixed long poll of 1.5 s a busy partition waits for idle ones. A short one bounds that wait.
         consumer._fetch_max_wait_ms = self.app.kafka.fetch_wait_ms  # read when the fetcher is made, in start()
+        consumer._isolation_level = "read_committed"  # events of an aborted transaction never happened
+        consumer._client.cluster.add_listener(self._require_partition_counts)
         return consumer
+
+    def _require_partition_counts(self, cluster: Any) -> None:
+        """At each look at the cluster. With more partitions producers send a user's events to another one than the
+        state is in."""
+        kafka = self.app.kafka
+        for topic in (*kafka.topics.inputs, kafka.changelog):
+            found = max(cluster.partitions_for_topic(topic) or (0,)) + 1
+            if found > kafka.partitions:
+                stop_process("topics", StopWorker(_grown_message(topic, kafka.partitions, found)))
+
+    async def _fetch_records(
+        self, consumer: Any, active_partitions: Any, timeout: float | None = None, max_records: int | None = None
+    ) -> Any:
+        """What was fetched, as `Fetched`: between its position before and the one after lies what is not in the log
+        any more. Raises StopWorker where the log was cut off."""
+        assignment = consumer._subscription.subscription.assignment
+        before = _positions(assignment, active_partitions)
+        try:
+            records = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
+        except (OffsetOutOfRangeError, NoOffsetForPartitionError) as error:
+            await self._out_of_range(consumer, error)
+            return {}
+        if assignment is not consumer._subscription.subscription.assignment:
+            return {}  # positions of before and after a rebalance; recovery seeks
+        after = _positions(assignment, before)
+        return {
+            tp: Fetched(records.get(tp, ()), start, after[tp])
+            for tp, start in before.items()
+            if after.get(tp, start) != start
+        }
+
+    async def _out_of_range(self, consumer: Any, error: Exception) -> None:
+        """A changelog may be cut off at its start, where recovery has nothing to read; an input may not."""
+        asked = error.args[0] if isinstance(error, OffsetOutOfRangeError) else {error.args[0]: 0}
+        sources = {tp: offset for tp, offset in asked.items() if not self.consumer._is_changelog_tp(tp)}
+        if sources:
+            first, end = await consumer.beginning_offsets(sources), await consumer.end_offsets(sources)
+            found = [Standing(tp.topic, tp.partition, offset, first[tp], end[tp]) for tp, offset in sources.items()]
+            raise StopWorker(fault_of(found) or str(error)) from error
+        await consumer.seek_to_beginning(*asked)
 
     def fenced(self) -> bool:
         """Whether the group has dropped this member."""
@@ -46,7 +93,7 @@ class SlabConsumer(driver.Consumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.epoch = 0
-        self._account = Account(accept_gaps=self.app.kafka.accept_gaps)
+        self._account = Account()
         self._fetching = asyncio.Lock()
         self._backlog_events = 0
         self._room = asyncio.Event()
@@ -65,16 +112,31 @@ class SlabConsumer(driver.Consumer):
             await self.wait_first(self._room, timeout=timeout)
             return
         epoch = self.epoch
-        records, active = await self._wait_next_records(POLL_S)
+        try:
+            fetched, active = await self._wait_next_records(POLL_S)
+        except StopWorker as error:
+            await self._finish(error)
+            return
         if self.should_stop or not self.flow_active or epoch != self.epoch:
             return
-        wanted = {tp: batch for tp, batch in (records or {}).items() if batch and self._is_wanted(tp, active)}
+        wanted = {tp: part for tp, part in (fetched or {}).items() if self._is_wanted(tp, active)}
         for tp in [tp for tp in wanted if self._is_changelog_tp(tp)]:
-            yield tp, self._message(tp, (Slab(tp.topic, tp.partition, wanted.pop(tp), epoch),))
+            records = wanted.pop(tp).records
+            if records:
+                yield tp, self._message(tp, (Slab(tp.topic, tp.partition, records, epoch),))
         slabs = self._delivered(wanted)
         if slabs:
             tp = TP(slabs[0].topic, slabs[0].partition)
             yield tp, self._message(tp, slabs)
+
+    async def _finish(self, error: StopWorker) -> None:
+        """Stop, but not before what was read is durable: what comes before a gap may be gone as well by now."""
+        epoch, until_s = self.epoch, time.monotonic() + self.app.kafka.rebalance_timeout_s
+        while self._account.partitions() and epoch == self.epoch and time.monotonic() < until_s:
+            await self.sleep(POLL_S)
+        if epoch == self.epoch:  # otherwise the seek that follows finds the gap again
+            await self.maybe_wait_for_commit_to_finish()
+            stop_process("input", error)
 
     def _is_wanted(self, tp: TP, active: Any) -> bool:
         return tp in active or tp in self._buffered_partitions
@@ -86,19 +148,20 @@ class SlabConsumer(driver.Consumer):
             wanted = frozenset(active_partitions)
             return await super()._getmany(wanted, timeout) if wanted and self.flow_active else {}
 
-    def _delivered(self, batches: Mapping[TP, list[Any]]) -> tuple[Slab, ...]:
+    def _delivered(self, fetched: Mapping[TP, Fetched]) -> tuple[Slab, ...]:
         """Slabs of the sources' records that were not delivered before, on the account."""
         slabs = []
         try:
-            for tp, batch in batches.items():
-                records = self._account.accept(tp, batch)
+            for tp, part in fetched.items():
+                records = self._account.accept(tp, part)
+                # Where there are none, what lies there is done.
+                slab = Slab(tp.topic, tp.partition, records, self.epoch, done=[not records])
+                self._account.delivered(tp, slab.done, part.end)
                 if records:
-                    slabs.append(Slab(tp.topic, tp.partition, records, self.epoch))
+                    slabs.append(slab)
         except Exception as error:
             stop_process("input", error)
-        for slab in slabs:
-            self._account.delivered(slab)
-            self._count_backlog(len(slab))
+        self._count_backlog(sum(map(len, slabs)))
         return tuple(slabs)
 
     def _message(self, tp: TP, slabs: tuple[Slab, ...]) -> ConsumerMessage:
@@ -162,11 +225,17 @@ class SlabConsumer(driver.Consumer):
         async with self._fetching:
             await super().perform_seek()
             sources = [tp for tp in self.assignment() if not self._is_changelog_tp(tp)]
-            fresh = [tp for tp in sources if not self._committed_offset[tp]]
-            earliest: Mapping[TP, int] = await self.earliest_offsets(*fresh) if fresh else {}
-            if fresh:
-                await self.seek_wait({tp: earliest[tp] for tp in fresh})
-            self._account.restart({tp: self._committed_offset[tp] or earliest[tp] for tp in sources})
+            if not sources:
+                return
+            first, end = await self.earliest_offsets(*sources), await self.highwaters(*sources)
+            offsets = {tp: self._committed_offset[tp] or first[tp] for tp in sources}
+            fault = fault_of(
+                Standing(tp.topic, tp.partition, offset, first[tp], end[tp]) for tp, offset in offsets.items()
+            )
+            if fault:
+                stop_process("input", StopWorker(fault))
+            await self.seek_wait({tp: offsets[tp] for tp in sources if not self._committed_offset[tp]})
+            self._account.restart(offsets)
 
     async def wait_empty(self) -> None:
         """Revocation or stop: void what is not applied, make durable what is, commit it."""
@@ -191,3 +260,17 @@ class IdempotentProducer(driver.Producer):
 class SlabTransport(driver.Transport):
     Consumer = SlabConsumer
     Producer = IdempotentProducer
+
+
+def _positions(assignment: Any, partitions: Iterable[Any]) -> dict[Any, int]:
+    """Offsets that aiokafka reads next, of those partitions that have one."""
+    states = {tp: assignment.state_value(tp) for tp in partitions}
+    return {tp: state.position for tp, state in states.items() if state is not None and state.has_valid_position}
+
+
+def _grown_message(topic: str, wanted: int, found: int) -> str:
+    return (
+        f"{topic} has {found} partitions, the states were made with {wanted}: a user's events and state are no longer "
+        "in the same one, and Kafka cannot take partitions away. Go on with new topics of the new count and a new "
+        "group (INTEREST_KAFKA__PARTITIONS, __TOPICS__..., __GROUP), into which the events are replayed"
+    )
