@@ -68,9 +68,12 @@ class Worker:
         self.log = log
 
     def __enter__(self) -> Self:
-        self._process = LeashedProcess([sys.executable, "-m", "stream_app", "worker"], self.log, self._env)
+        self._process = self._launch()
         self._seen = psutil.Process(self._process.pid)
         return self
+
+    def _launch(self) -> LeashedProcess:
+        return LeashedProcess([sys.executable, "-m", "stream_app", "worker"], self.log, self._env)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         self._process.stop(STOP_S)

@@ -1,62 +1,112 @@
-"""Kills workers at random while events flow, and checks that nothing shows of it.
+"""Makes things go wrong while events flow, and checks that nothing shows of it.
 
     python -m tests.failure.chaos --kills 20 --workers 2 --minutes 4 --seed 1 --rate 500 --json out.json
+    python -m tests.failure.chaos --fault broker-pause --fault term=3
+    python -m tests.failure.chaos --kills 8 --minutes 1 --control ack-before-flush
 
-A real Kafka and Valkey are started unless given. One worker at a time is ended, by `kill -9` or SIGTERM, and started
-again, while a producer of its own process sends and a watcher reads versions in Redis. At the end, once everything
-sent is committed, `verdict.py` compares the changelog, Redis and the recommendations with what was sent.
+A real Kafka and Valkey are started. Faults strike one after the other, while a producer of its own process sends and a
+watcher reads versions in Redis; workers that end are started again. At the end, once everything sent is committed,
+`verdict.py` compares the changelog, Redis and the recommendations with what was sent. `--faults` lists what there is.
 """
 
+import itertools
 import random
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Annotated
+from types import TracebackType
+from typing import Annotated, Self
 
 import typer
+from rich.table import Table
 
-from stream_app.local import LeashedProcess
-from tests.bench.ground import Broker, Ground, ground, unique
+from stream_app.local import LeashedProcess, LocalKafka, LocalValkey
+from tests.bench.ground import HEAP_MB, Broker, unique
 from tests.bench.model import catalogue_model
 from tests.bench.report import console, save
 from tests.failure.crew import READY_S, Member, make_topics, member_settings
 from tests.failure.found import Found, look
+from tests.failure.nursery import Nursery
 from tests.failure.people import ITEMS, Event, user_ids
 from tests.failure.producer import Orders
+from tests.failure.stage import Fault, Stage, all_faults
 from tests.failure.truth import read_journal
 from tests.failure.verdict import Verdict, judge
 from tests.failure.watch import Watcher
+from tests.failure.wounds import CONTROLS, POINTS
 
 DRAIN_S = 180.0
+LAME_DRAIN_S = 15.0
+"""Without a protection some of it may never be committed."""
+
 WATCHED = 100
 PRODUCER_STOP_S = 90.0
+SUPERVISED_S = 0.2
+STOPPED = 70
 
 
 @dataclass(frozen=True)
 class Plan:
-    """`terms` of the strokes are SIGTERM, besides `kills`; all of them are spread over `seconds`."""
+    """What is to happen.
+
+    Attributes:
+        kills: processes to be killed, one by one, all at once, or at the boundary of a step.
+        faults: name -> how often, besides the kills.
+        seconds: time over which all of it is spread; it takes longer where recovery does.
+        control: the protection that is taken out of all workers.
+        points: boundaries of steps at which `kill-at-step` kills.
+    """
 
     kills: int = 20
+    faults: Mapping[str, int] = field(default_factory=dict)
     workers: int = 2
     seconds: float = 240.0
     seed: int = 1
     rate: float = 500.0
-    terms: int = 5
     users: int = 3_000
     partitions: int = 6
+    session_s: float = 6.0
+    control: str | None = None
+    points: tuple[str, ...] = POINTS
+
+    def shuffled_points(self) -> Iterator[str]:
+        """All of `points` in a random order, again and again."""
+        dice = random.Random(self.seed)
+        while True:
+            yield from dice.sample(self.points, len(self.points))
+
+    def strokes(self) -> list[str]:
+        """Names of faults in the order in which they strike."""
+        dice, kills = random.Random(self.seed), 0
+        strokes: list[str] = []
+        ways = itertools.cycle((("kill-at-step", 2), ("kill", 1), ("kill-all", self.workers), ("kill", 1)))
+        while kills < self.kills:
+            way, deaths = next(ways)
+            strokes.append(way)
+            kills += deaths
+        strokes += [name for name, times in self.faults.items() for _ in range(times)]
+        dice.shuffle(strokes)
+        return strokes
 
 
 @dataclass
 class Outcome:
-    """What happened, and whether it did harm. `readings`: versions that the watcher read."""
+    """What happened, and whether it did harm.
+
+    Attributes:
+        struck: name of a stroke -> how often; the boundaries of steps, too.
+        self_exits: workers that stopped themselves for no reason; `excused` had one.
+        readings: versions that the watcher read.
+    """
 
     plan: Plan
-    kills: int = 0
-    terms: int = 0
+    struck: dict[str, int] = field(default_factory=dict)
     self_exits: int = 0
+    excused: int = 0
     regressed: int = 0
     readings: int = 0
     lag: int = 0
@@ -65,14 +115,22 @@ class Outcome:
     notes: list[str] = field(default_factory=list)
 
     @property
+    def kills(self) -> int:
+        return self.struck.get("kill", 0)
+
+    @property
     def sound(self) -> bool:
         return self.verdict.sound and not (self.regressed or self.lag or self.self_exits)
 
     def line(self) -> str:
         found = self.verdict
+        others = "".join(
+            f"{name}={times} " for name, times in self.struck.items() if name != "kill" and " " not in name
+        )
         return (
-            f"events={found.events} kills={self.kills} terms={self.terms} lost={found.lost} double={found.double} "
+            f"events={found.events} kills={self.kills} {others}lost={found.lost} double={found.double} "
             f"regressed={self.regressed} rec_holes={found.rec_holes} lag={self.lag} self_exits={self.self_exits} "
+            f"excused_exits={self.excused} "
             f"wrong={found.wrong} redis_wrong={found.redis_wrong} dead_letters={found.dead_letters}"
         )
 
@@ -80,40 +138,73 @@ class Outcome:
         return {**asdict(self), "sound": self.sound}
 
 
-class Chaos:
-    """One run on a given ground."""
+class Supervisor:
+    """Starts members again that have ended by themselves, as a context manager."""
 
-    def __init__(self, on: Ground, plan: Plan) -> None:
+    def __init__(self, members: list[Member], outcome: Outcome, may_exit: bool) -> None:
+        self._members, self._outcome, self._may_exit = members, outcome, may_exit
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="supervisor", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self._over.set()
+        self._thread.join(10)
+
+    def _watch(self) -> None:
+        while not self._over.wait(SUPERVISED_S):
+            for member in self._members:
+                code = member.start_again()
+                if code is not None:
+                    self.note(member, code)
+
+    def note(self, member: Member, code: int) -> None:
+        """It ended with this status, and nobody had asked for it."""
+        console.print(f"         {member.name} ended with {code}", style="dim", highlight=False)
+        if self._may_exit and code == STOPPED:
+            self._outcome.excused += 1
+            return
+        self._outcome.self_exits += 1
+        self._outcome.notes.append(f"{member.log.name} ended with {code}: {member.log_text()[-1500:]}")
+
+
+class Chaos:
+    """One run on given servers."""
+
+    def __init__(self, kafka: LocalKafka, redis: LocalValkey, folder: Path, plan: Plan) -> None:
         self.plan, self.outcome, self._began_s = plan, Outcome(plan), time.monotonic()
-        self._on, self._dice = on, random.Random(plan.seed)
+        self._kafka, self._redis, self._folder = kafka, redis, folder
+        self._faults = all_faults()
+        self._strokes = [self._faults[name] for name in plan.strokes()]
         name = unique("chaos")
-        model = catalogue_model(on.folder / f"{name}-models", ITEMS)
+        model = catalogue_model(folder / f"{name}-models", ITEMS)
+        session = {"session_timeout_s": plan.session_s, "heartbeat_s": plan.session_s / 6}
         self.settings = [
-            member_settings(on.bootstrap, on.redis_url, model, name, on.folder, plan.partitions)
+            member_settings(kafka.bootstrap, redis.url, model, name, folder, plan.partitions, kafka=session)
             for _ in range(plan.workers)
         ]
         make_topics(self.settings[0])
-        self._members = [
-            Member(settings, on.folder / f"{name}-{number}.log") for number, settings in enumerate(self.settings)
-        ]
 
     def run(self) -> tuple[Outcome, list[Event], Found]:
         """The outcome, what was sent and what was found."""
         self._began_s = time.monotonic()
-        users = user_ids(self.plan.users)
+        users, journal = user_ids(self.plan.users), self._folder / f"{self.settings[0].kafka.group}.jsonl"
         with ExitStack() as stack:
-            for member in self._members:
-                stack.callback(member.__exit__, None, None, None)
-                member.start()
-            for member in self._members:
-                member.wait_ready()
-            self._say(f"{len(self._members)} workers are ready")
-            watcher = stack.enter_context(Watcher(self._on.redis_url, users[:WATCHED]))
-            journal = self._on.folder / f"{self.settings[0].kafka.group}.jsonl"
-            with self._producing(journal):
-                self._strike()
-            self._drain()
-            self._stop_all()
+            nursery = stack.enter_context(Nursery())
+            members = self._members(nursery, stack)
+            may_vanish = any(fault.empties_redis for fault in self._strokes)
+            watcher = stack.enter_context(Watcher(self._redis.url, users[:WATCHED], may_vanish))
+            points = self.plan.shuffled_points()
+            stage = Stage(members, self._kafka, self._redis, random.Random(self.plan.seed), self._say, points)
+            with Supervisor(members, self.outcome, any(fault.exits for fault in self._strokes)) as supervisor:
+                with self._producing(journal):
+                    self._strike(stage)
+                self._drain()
+            self.outcome.struck = stage.struck
+            self._stop(members, supervisor)
         found = look(self.settings[0], users)
         sent = read_journal(journal)
         self.outcome.verdict = judge(sent, found)
@@ -121,6 +212,20 @@ class Chaos:
         self.outcome.notes += watcher.versions.regressed[:5]
         self.outcome.seconds = time.monotonic() - self._began_s
         return self.outcome, sent, found
+
+    def _members(self, nursery: Nursery, stack: ExitStack) -> list[Member]:
+        lacking = [{"control": self.plan.control}] if self.plan.control else []
+        members = [
+            Member(settings, self._folder / f"{settings.kafka.group}-{number}.log", nursery, lacking)
+            for number, settings in enumerate(self.settings)
+        ]
+        for member in members:
+            stack.callback(member.__exit__, None, None, None)
+            member.start()
+        for member in members:
+            member.wait_ready()
+        self._say(f"{len(members)} workers are ready")
+        return members
 
     def _say(self, what: str) -> None:
         console.print(f"{time.monotonic() - self._began_s:6.1f} s  {what}", style="dim", highlight=False)
@@ -141,113 +246,115 @@ class Chaos:
         if code:
             raise RuntimeError(f"the producer ended with status {code}:\n{producer.log_tail(30)}")
 
-    def _strike(self) -> None:
+    def _strike(self, stage: Stage) -> None:
         """All strokes, evenly spread with some chance in it; each waits until some worker is at work."""
-        strokes = ["kill"] * self.plan.kills + ["term"] * self.plan.terms
-        self._dice.shuffle(strokes)
-        pause_s, began = self.plan.seconds / (len(strokes) + 1), time.monotonic()
-        for stroke in strokes:
-            self._until_somebody_works()
-            time.sleep(pause_s * self._dice.uniform(0.4, 1.2))
-            self._hit(self._dice.choice(self._members), stroke)
-        self._until_somebody_works()
+        pause_s, began = self.plan.seconds / (len(self._strokes) + 1), time.monotonic()
+        for fault in self._strokes:
+            self._until_somebody_works(stage.members)
+            time.sleep(pause_s * stage.dice.uniform(0.4, 1.2))
+            fault.strike(stage)
+            if not fault.name.startswith("kill"):
+                stage.count(fault.name)
+        self._until_somebody_works(stage.members)
         time.sleep(max(pause_s, self.plan.seconds - (time.monotonic() - began)))
 
-    def _hit(self, member: Member, stroke: str) -> None:
-        if self._note_self_exit(member):
-            return
-        self._say(f"{stroke} {member.log.stem}, {'at work' if member.is_ready() else 'not ready'}")
-        if stroke == "kill":
-            member.kill()
-            self.outcome.kills += 1
-        else:
-            self._terminate(member)
-            self.outcome.terms += 1
-        time.sleep(self._dice.uniform(0.0, 1.0))
-        member.start()
-
-    def _terminate(self, member: Member) -> None:
-        code = member.terminate()
-        # A worker that is told to stop while TensorFlow is being imported dies of the signal itself.
-        if code not in (0, -15):
-            self._bad_exit(member, code)
-
-    def _note_self_exit(self, member: Member) -> bool:
-        """Whether a worker had ended by itself; it is started again."""
-        code = member.exit_code()
-        if code is None:
-            return False
-        self._bad_exit(member, code)
-        member.start()
-        return True
-
-    def _bad_exit(self, member: Member, code: int) -> None:
-        self.outcome.self_exits += 1
-        self._say(f"{member.log.stem} ended with {code}")
-        self.outcome.notes.append(f"{member.log.name} ended with {code}: {member.log_text()[-1500:]}")
-
-    def _until_somebody_works(self) -> None:
+    def _until_somebody_works(self, members: list[Member]) -> None:
         deadline = time.monotonic() + READY_S
-        while not any(member.is_ready() for member in self._members):
-            for member in self._members:
-                self._note_self_exit(member)
+        while not any(member.is_ready() for member in members):
             if time.monotonic() > deadline:
-                raise TimeoutError(f"no worker is ready after {READY_S:.0f} s: {self._members[0].log_text()[-2000:]}")
-            time.sleep(0.2)
+                raise TimeoutError(f"no worker is ready after {READY_S:.0f} s: {members[0].log_text()[-2000:]}")
+            time.sleep(0.1)
 
     def _drain(self) -> None:
         """Until everything sent is committed, or that takes too long."""
-        broker, settings = Broker(self._on.bootstrap), self.settings[0]
+        broker, settings = Broker(self._kafka.bootstrap), self.settings[0]
         ends = broker.ends(list(settings.kafka.topics.inputs))
         self._say("everything is sent")
-        deadline = time.monotonic() + DRAIN_S
-        while lag := broker.lag(settings.kafka.group, ends):
-            for member in self._members:
-                self._note_self_exit(member)
-            if time.monotonic() > deadline:
-                break
+        deadline = time.monotonic() + (LAME_DRAIN_S if self.plan.control else DRAIN_S)
+        while (lag := broker.lag(settings.kafka.group, ends)) and time.monotonic() < deadline:
             time.sleep(0.2)
         self.outcome.lag = lag
         self._say(f"lag {lag}")
 
-    def _stop_all(self) -> None:
-        for member in self._members:
-            if not self._note_self_exit(member):
-                self._terminate(member)
+    def _stop(self, members: list[Member], supervisor: Supervisor) -> None:
+        for member in members:
+            code = member.terminate()
+            if code not in (0, -15):
+                supervisor.note(member, code)
 
 
 def main(
-    kills: int = 20,
+    kills: Annotated[int | None, typer.Option(help="Processes to kill; 20 unless faults are named.")] = None,
     workers: int = 2,
-    minutes: float = 4.0,
+    minutes: Annotated[float, typer.Option(help="Time to spread it over; 0 goes on as soon as a worker works.")] = 4.0,
     seed: int = 1,
-    rate: float = 500.0,
-    terms: Annotated[
-        int | None, typer.Option(help="SIGTERMs besides the kills; a quarter as many if not given.")
-    ] = None,
+    rate: Annotated[float, typer.Option(help="Events a second.")] = 500.0,
     users: int = 3_000,
     partitions: int = 6,
+    session: Annotated[float, typer.Option(help="Session timeout of the group, in seconds.")] = 6.0,
+    fault: Annotated[
+        list[str] | None, typer.Option(help="A fault, or NAME=TIMES; may be repeated. `all` is each of them.")
+    ] = None,
+    terms: Annotated[int, typer.Option(help="As --fault term=N.")] = 0,
+    control: Annotated[str | None, typer.Option(help=f"Take a protection out: {', '.join(CONTROLS)}.")] = None,
+    faults: Annotated[bool, typer.Option("--faults", help="List the faults and end.")] = False,
     json: Annotated[Path | None, typer.Option(help="Write the figures here.")] = None,
-    kafka: Annotated[str | None, typer.Option(help="HOST:PORT instead of one that is started here.")] = None,
-    redis: Annotated[str | None, typer.Option(help="URL of an empty database instead of one started here.")] = None,
 ) -> None:
-    """Kill workers at random and check that nothing was lost, applied twice or shown backwards."""
-    plan = Plan(kills, workers, minutes * 60, seed, rate, kills // 4 if terms is None else terms, users, partitions)
-    with ground(kafka, redis) as on:
-        outcome, _, _ = Chaos(on, plan).run()
+    """Strike a running system and check that nothing was lost, applied twice or shown backwards."""
+    if faults:
+        console.print(fault_table(all_faults()))
+        return
+    wanted = _faults(fault or [], terms)
+    deaths = (0 if fault else 20) if kills is None else kills
+    plan = Plan(deaths, wanted, workers, minutes * 60, seed, rate, users, partitions, session, control)
+    if control not in (None, *CONTROLS):
+        raise typer.BadParameter(f"{control} is none of {', '.join(CONTROLS)}", param_hint="--control")
+    with servers() as (kafka, redis, folder):
+        outcome, _, _ = Chaos(kafka, redis, folder, plan).run()
     save(json, outcome.as_dict())
     for note in outcome.notes:
         typer.echo(note, err=True)
-    for fault, told in outcome.verdict.examples.items():
+    for kind, told in outcome.verdict.examples.items():
         for what in told:
-            typer.echo(f"{fault}: {what}", err=True)
+            typer.echo(f"{kind}: {what}", err=True)
     typer.echo(outcome.line())
     raise typer.Exit(0 if outcome.sound else 1)
 
 
-def short(on: Ground) -> tuple[Outcome, list[Event], Found]:
-    """A minute of it."""
-    return Chaos(on, replace(Plan(), kills=4, terms=0, seconds=15.0, rate=200.0, users=1_200, partitions=4)).run()
+def _faults(named: list[str], terms: int) -> dict[str, int]:
+    known, wanted = all_faults(), {"term": terms} if terms else {}
+    for one in named:
+        name, _, times = one.partition("=")
+        if name != "all" and name not in known:
+            raise typer.BadParameter(f"{name} is no fault; --faults lists them", param_hint="--fault")
+        for each in known if name == "all" else [name]:
+            wanted[each] = wanted.get(each, 0) + int(times or 1)
+    return wanted
+
+
+def fault_table(known: Mapping[str, Fault]) -> Table:
+    """Name and meaning of each fault."""
+    table = Table("fault", "what happens", box=None)
+    for name, one in known.items():
+        table.add_row(name, one.meaning)
+    return table
+
+
+@contextmanager
+def servers() -> Iterator[tuple[LocalKafka, LocalValkey, Path]]:
+    """A broker and a Valkey that faults may strike, and a folder; gone afterwards."""
+    import tempfile
+
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="interest-chaos-")))
+        kafka = stack.enter_context(LocalKafka(folder / "kafka", heap_mb=HEAP_MB))
+        yield kafka, stack.enter_context(LocalValkey(folder / "valkey")), folder
+
+
+def short(kafka: LocalKafka, redis: LocalValkey, folder: Path, plan: Plan) -> tuple[Outcome, list[Event], Found]:
+    """A plan on little data, so that it takes half a minute."""
+    small = replace(plan, seconds=6.0, rate=200.0, users=1_200, partitions=4, session_s=3.0)
+    return Chaos(kafka, redis, folder, small).run()
 
 
 if __name__ == "__main__":

@@ -1,38 +1,73 @@
 """Worker processes that are treated roughly: killed, stopped, and started again under the same settings."""
 
+import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
 
 from stream_app import topics
+from stream_app.local import LeashedProcess
 from stream_app.local.server import free_port
 from stream_app.settings import Kafka, Log, Metrics, ModelStore, Recommend, Redis, Settings, load
 from tests.bench.load import topics_named
 from tests.bench.worker import Scrape, Worker
+from tests.failure import wounds
+from tests.failure.nursery import Nursery
 
 READY_S = 120.0
 STOP_S = 30.0
 
 
 class Member(Worker):
-    """One worker's place: `start` it, end it in one way or another, start it again. Its log goes on in one file."""
+    """One worker's place: `start` it, end it in one way or another, start it again. Its log goes on in one file.
 
-    def __init__(self, settings: Settings, log: Path) -> None:
+    With a nursery it starts in a second, and can be wounded; `always` are wounds that it has at each start.
+    """
+
+    def __init__(
+        self, settings: Settings, log: Path, nursery: Nursery | None = None, always: Sequence[wounds.Wound] = ()
+    ) -> None:
         super().__init__(settings, log)
-        self.settings = settings
+        self.settings, self.name = settings, log.stem
+        self._nursery, self._always, self._healthy = nursery, always, dict(self._env)
+        self._lock, self._meant_to_run = threading.Lock(), False
 
-    def start(self) -> None:
-        """Returns at once; see `wait_ready`."""
+    def start(self, wounds: Sequence[wounds.Wound] = ()) -> None:
+        """Returns at once; see `wait_ready`. One with wounds is not expected to stay."""
+        with self._lock:
+            self._start(wounds)
+            self._meant_to_run = not any("kill" in wound for wound in wounds)
+
+    def _start(self, given: Sequence[wounds.Wound]) -> None:
+        self._env = self._healthy | wounds.environment([*self._always, *given])
         self.__enter__()
+
+    def _launch(self) -> LeashedProcess:
+        if self._nursery is None:
+            return super()._launch()
+        return self._nursery.launch(self.log, self._env)  # type: ignore[return-value]  # used alike
+
+    def start_again(self) -> int | None:
+        """If it has ended by itself: start it, as a supervisor would, and return its exit status."""
+        with self._lock:
+            code = self.exit_code() if self._meant_to_run else None
+            if code is not None:
+                self._start(())
+            return code
 
     def kill(self) -> None:
         """`kill -9`."""
-        self._process.kill()
+        with self._lock:
+            self._meant_to_run = False
+            self._process.kill()
 
     def terminate(self) -> int:
         """SIGTERM; returns the exit status."""
-        return self._process.stop(STOP_S)
+        with self._lock:
+            self._meant_to_run = False
+            return self._process.stop(STOP_S)
 
     def pause(self) -> None:
         """SIGSTOP: it keeps its connections and does nothing."""

@@ -2,38 +2,54 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from stream_app.local import LocalKafka
-from tests.bench.ground import Ground
-from tests.failure.chaos import Outcome, short
+from stream_app.local import LocalKafka, LocalValkey
+from tests.failure import wounds
+from tests.failure.chaos import Outcome, Plan, short
 from tests.failure.found import Found
 from tests.failure.people import Event, life_of
 from tests.failure.verdict import Verdict, judge
 
-# The servers' part is the same on both; `tests/contract` tries the other one.
-pytestmark = pytest.mark.parametrize("redis_server", ["valkey"], indirect=True, scope="session")
-
 Run = tuple[Outcome, list[Event], Found]
+
+KILLS = 10
 
 
 @pytest.fixture(scope="module")
-def run(kafka: LocalKafka, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Two workers, four `kill -9`."""
-    return short(Ground(kafka.bootstrap, redis_url.removesuffix("0") + "3", tmp_path_factory.mktemp("chaos")))
+def run(kafka: LocalKafka, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Two workers, killed one by one, both at once and at boundaries of steps."""
+    folder = tmp_path_factory.mktemp("chaos")
+    with LocalValkey(folder / "valkey") as redis:
+        return short(kafka, redis, folder, Plan(kills=KILLS, seed=2))
 
 
 def test_killed_workers_lose_and_repeat_nothing(run: Run) -> None:
     outcome, _, _ = run
-    assert outcome.kills == 4
+    assert outcome.kills >= KILLS
     assert outcome.verdict.events > 1_000
     assert outcome.verdict.recommendations > outcome.verdict.users
     assert outcome.readings > 1_000
     assert outcome.sound, (outcome.line(), outcome.notes, outcome.verdict.examples)
 
 
-# -- controls: each fault, made on purpose, is found, and as the fault that it is
+# -- controls: without a protection the same run is not sound
+
+AT = ("before SlabConsumer._commit", "after KafkaChangelog.write", "after Updater._snapshot")
+
+
+@pytest.mark.parametrize("control", wounds.CONTROLS)
+def test_a_run_without_a_protection_is_caught(control: str, kafka: LocalKafka, tmp_path: Path) -> None:
+    with LocalValkey(tmp_path / "valkey") as redis:
+        outcome, _, _ = short(kafka, redis, tmp_path, Plan(kills=8, seed=4, control=control, points=AT))
+    assert not outcome.sound
+    expected = {"no-offset-guard": "double", "ack-before-flush": "lost", "stock-recovery": "lost"}
+    assert getattr(outcome.verdict, expected[control]) > 0, outcome.line()
+
+
+# -- and each fault, made on purpose, is found, and as the fault that it is
 
 
 def test_an_event_that_was_not_sent_is_double(run: Run) -> None:

@@ -1,7 +1,8 @@
-"""Reads versions in Redis all the time: none may ever go backwards, and none may vanish."""
+"""Reads versions in Redis all the time: none may ever go backwards, and none may vanish unless Redis was emptied."""
 
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -13,9 +14,10 @@ Reading = tuple[int, int]
 
 
 class Versions:
-    """What was seen so far of each user."""
+    """What was seen so far of each user. `may_vanish`: somebody empties Redis."""
 
-    def __init__(self) -> None:
+    def __init__(self, may_vanish: bool = False) -> None:
+        self._may_vanish = may_vanish
         self.latest: dict[str, Reading] = {}
         self.regressed: list[str] = []
         self.readings = 0
@@ -25,7 +27,7 @@ class Versions:
         self.readings += len(readings)
         for user, now in readings.items():
             before = self.latest.get(user)
-            if before is not None and (now is None or now < before):
+            if before is not None and (not self._may_vanish if now is None else now < before):
                 self.regressed.append(f"{user}: {before} became {now}")
             if now is not None:
                 self.latest[user] = now
@@ -34,8 +36,8 @@ class Versions:
 class Watcher:
     """A thread that looks at a sample of users, as a context manager."""
 
-    def __init__(self, url: str, users: Sequence[str]) -> None:
-        self.versions = Versions()
+    def __init__(self, url: str, users: Sequence[str], may_vanish: bool = False) -> None:
+        self.versions = Versions(may_vanish)
         self._url, self._users = url, users
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watcher", daemon=True)
@@ -51,7 +53,8 @@ class Watcher:
     def _watch(self) -> None:
         with redis.Redis.from_url(self._url) as client:
             while not self._over.wait(EVERY_S):
-                self.versions.see(read_versions(client, self._users))
+                with suppress(redis.RedisError):  # Redis may be away; it is looked at again when it is back
+                    self.versions.see(read_versions(client, self._users))
 
 
 def read_versions(client: redis.Redis, users: Sequence[str]) -> dict[str, Reading | None]:

@@ -1,0 +1,88 @@
+"""Where faults strike: the workers, the servers and the dice of one run, and the list of faults."""
+
+import importlib
+import pkgutil
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from stream_app.local import LocalKafka, LocalValkey
+from stream_app.settings import Settings
+from tests.failure.crew import Member
+
+
+@dataclass
+class Stage:
+    """What a fault may touch. Workers that end are started again by the run, as a supervisor would.
+
+    Attributes:
+        members: the workers; `settings` are those of the first.
+        points: boundaries of steps, for ever; the next fail-point is put at the next one.
+        struck: name of a stroke -> how often; a fault adds its own, such as `kill`.
+    """
+
+    members: Sequence[Member]
+    kafka: LocalKafka
+    redis: LocalValkey
+    dice: random.Random
+    say: Callable[[str], None]
+    points: Iterator[str]
+    struck: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def settings(self) -> Settings:
+        return self.members[0].settings
+
+    def pick(self) -> Member:
+        """One of the workers."""
+        return self.dice.choice(self.members)
+
+    def count(self, stroke: str) -> None:
+        """One more of these."""
+        self.struck[stroke] = self.struck.get(stroke, 0) + 1
+
+
+Strike = Callable[[Stage], None]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something that goes wrong while events flow.
+
+    Attributes:
+        strike: makes it happen once, and returns when it is over.
+        exits: a worker may stop itself (70) because of it.
+        empties_redis: users vanish from Redis; the fault itself brings them back.
+    """
+
+    name: str
+    strike: Strike
+    exits: bool = False
+    empties_redis: bool = False
+
+    @property
+    def meaning(self) -> str:
+        return (self.strike.__doc__ or "").strip().splitlines()[0]
+
+
+FAULTS: dict[str, Fault] = {}
+
+
+def fault(*, exits: bool = False, empties_redis: bool = False) -> Callable[[Strike], Strike]:
+    """Puts a function into the list, under its name with dashes."""
+
+    def listed(strike: Strike) -> Strike:
+        name = strike.__name__.replace("_", "-")
+        FAULTS[name] = Fault(name, strike, exits, empties_redis)
+        return strike
+
+    return listed
+
+
+def all_faults() -> dict[str, Fault]:
+    """By name, from every module of `faults`."""
+    from tests.failure import faults
+
+    for module in pkgutil.iter_modules(faults.__path__, f"{faults.__name__}."):
+        importlib.import_module(module.name)
+    return dict(sorted(FAULTS.items()))

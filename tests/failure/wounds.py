@@ -1,0 +1,181 @@
+"""What is done to a worker from inside: fail-points, protections taken out, faults planted.
+
+Everything is put in from here, by wrapping methods before the worker starts; the product has no code for it. A worker
+that is started by `nursery.py` reads its wounds from the variable `WOUNDS`, a JSON list:
+
+    {"kill": "after KafkaChangelog.write", "at": 3}     kill -9 at the third crossing of a step's boundary
+    {"control": "ack-before-flush"}                     a protection is taken out: the suite must notice
+"""
+
+import functools
+import importlib
+import inspect
+import json
+import os
+import signal
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+VARIABLE = "WOUNDS"
+
+STEPS: Mapping[str, str] = {
+    # a cycle
+    "Updater._decode": "stream_app.updater",
+    "Updater._advance": "stream_app.updater",
+    "Refresher.refresh": "stream_app.refresh",
+    "RedisSink.write": "stream_app.sinks.redis",
+    "RedisSink._round_trip": "stream_app.sinks.redis",
+    "KafkaRecommendations.publish": "stream_app.sinks.recommendations",
+    # a flush
+    "Updater._snapshot": "stream_app.updater",
+    "Updater._effects_through": "stream_app.updater",
+    "KafkaChangelog.write": "stream_app.sinks.changelog",
+    "SlabConsumer.done": "stream_app.faust_slab.transport",
+    "SlabConsumer._commit": "stream_app.faust_slab.transport",
+    # a rebalance
+    "SlabConsumer.wait_empty": "stream_app.faust_slab.transport",
+    "SlabTable.apply_changelog_batch": "stream_app.faust_slab.table",
+    "SlabTable.on_recovery_completed": "stream_app.faust_slab.table",
+    "SlabConsumer.perform_seek": "stream_app.faust_slab.transport",
+}
+"""Step -> its module. Its boundaries are `before STEP` and `after STEP`."""
+
+RARE = frozenset(
+    step for step in STEPS if step.startswith("Slab") and step not in ("SlabConsumer.done", "SlabConsumer._commit")
+)
+"""Steps that are taken at a rebalance only."""
+
+POINTS = tuple(f"{side} {step}" for step in STEPS for side in ("before", "after"))
+
+Wound = Mapping[str, Any]
+
+
+def environment(wounds: Sequence[Wound]) -> dict[str, str]:
+    """The variable that gives a worker these wounds."""
+    return {VARIABLE: json.dumps(list(wounds))}
+
+
+def inflict() -> None:
+    """Wound this process as its environment says. Raises ValueError for a wound that is not known."""
+    for wound in json.loads(os.environ.get(VARIABLE, "[]")):
+        if "kill" in wound:
+            _kill_at(wound["kill"], wound["at"])
+        elif wound.get("control") in CONTROLS:
+            CONTROLS[wound["control"]]()
+        else:
+            raise ValueError(f"no such wound: {wound}")
+
+
+# -- fail-points
+
+
+def _kill_at(point: str, at: int) -> None:
+    side, step = point.split(" ")
+    crossings = 0
+
+    def cross() -> None:
+        nonlocal crossings
+        crossings += 1
+        if crossings == at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    before, after = (cross, _pass) if side == "before" else (_pass, cross)
+    _wrap(step, before, after)
+
+
+def _pass() -> None:
+    """The side of a step that is not hit."""
+
+
+def _wrap(step: str, before: Callable[[], None], after: Callable[[], None]) -> None:
+    owner = _owner(step)
+    name = step.split(".")[1]
+    original = getattr(owner, name)
+    if inspect.iscoroutinefunction(original):
+
+        @functools.wraps(original)
+        async def waited(*args: Any, **kwargs: Any) -> Any:
+            before()
+            result = await original(*args, **kwargs)
+            after()
+            return result
+
+        setattr(owner, name, waited)
+    else:
+
+        @functools.wraps(original)
+        def called(*args: Any, **kwargs: Any) -> Any:
+            before()
+            result = original(*args, **kwargs)
+            after()
+            return result
+
+        setattr(owner, name, called)
+
+
+def _owner(step: str) -> Any:
+    return getattr(importlib.import_module(STEPS[step]), step.split(".")[0])
+
+
+# -- controls: one protection less
+
+
+def _stock_recovery() -> None:
+    """Faust's own recovery, seek and polling, and nobody who notices missing records."""
+    from faust.tables.manager import TableManager
+    from faust.transport.drivers import aiokafka as driver
+
+    from stream_app.faust_slab import account, app, transport
+
+    app.SlabTableManager = TableManager
+    consumer = transport.SlabConsumer
+    del consumer._getmany
+
+    async def perform_seek(self: Any) -> None:
+        await driver.Consumer.perform_seek(self)
+        offsets = {tp: self._committed_offset[tp] or 0 for tp in self.assignment() if not self._is_changelog_tp(tp)}
+        self._account.restart(offsets)
+
+    def accept(self: Any, tp: Any, records: Any) -> Any:
+        expected = self._next.get(tp, 0)
+        self._delivered.setdefault(tp, deque())
+        self._next[tp] = max(expected, records[-1].offset + 1)
+        return [record for record in records if record.offset >= expected]
+
+    consumer.perform_seek = perform_seek
+    account.Account.accept = accept
+
+
+def _ack_before_flush() -> None:
+    """Slabs are done as soon as they are applied: their offsets may be committed before the changelog has them."""
+    from stream_app.updater import Updater
+
+    original = Updater._apply
+
+    async def apply(self: Any, slabs: Any) -> None:
+        await original(self, slabs)
+        self._source.done(slabs)
+
+    Updater._apply = apply
+
+
+def _no_offset_guard() -> None:
+    """The offsets in the states are not looked at: what is delivered again is applied again."""
+    from stream_app.updater import Updater
+
+    original = Updater._advance
+
+    async def advance(self: Any, partition: int, batch: Any) -> None:
+        self.states[partition].records["next_offset"] = 0
+        await original(self, partition, batch)
+
+    Updater._advance = advance
+
+
+CONTROLS: Mapping[str, Callable[[], None]] = {
+    "stock-recovery": _stock_recovery,
+    "ack-before-flush": _ack_before_flush,
+    "no-offset-guard": _no_offset_guard,
+}
+"""Protections that can be taken out; `make chaos ARGS="--control NAME"` must then fail."""
