@@ -73,6 +73,8 @@ class SlabConsumerThread(driver.AIOKafkaConsumerThread):
         """A changelog may be cut off at its start, where recovery has nothing to read; an input may not."""
         asked = error.args[0] if isinstance(error, OffsetOutOfRangeError) else {error.args[0]: 0}
         sources = {tp: offset for tp, offset in asked.items() if not self.consumer._is_changelog_tp(tp)}
+        if sources and isinstance(error, NoOffsetForPartitionError):
+            return  # a group that has committed nothing: aiokafka looked for a position before `perform_seek` gave one
         if sources:
             first, end = await consumer.beginning_offsets(sources), await consumer.end_offsets(sources)
             found = [Standing(tp.topic, tp.partition, offset, first[tp], end[tp]) for tp, offset in sources.items()]
