@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -19,6 +20,7 @@ from stream_app.contracts.errors import StopWorker
 from stream_app.contracts.redis_layout import ModelCard
 from stream_app.faust_slab.app import SlabApp
 from stream_app.faust_slab.fatal import stop_process
+from stream_app.health import Health
 from stream_app.observability import WorkerMetrics
 from stream_app.rehearsal import rehearse
 from stream_app.settings import Settings
@@ -31,6 +33,11 @@ from stream_app.updater import Updater
 log = structlog.get_logger(__name__)
 
 HEARTBEAT_S = 0.1
+STACK_FRAMES = 8
+"""Innermost frames that the watchdog shows of a loop that hangs."""
+
+
+Task = Callable[[], Coroutine[Any, Any, None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +62,10 @@ def build_app(settings: Settings, model: InterestModel, metrics: WorkerMetrics) 
     )
     updater = Updater(settings, model, sinks, FloodGuard.of(settings.accept), metrics, wall_clock_ms)
     app.engine = updater
-    app.before_start = _opening(sinks.interests, model)
+    heartbeat = _crash_only("heartbeat", Heartbeat(settings, metrics, updater).beat_forever)
+    app.before_start = _opening(app, sinks.interests, model, heartbeat)
     _add_agent(app, updater, settings)
-    heartbeat = Heartbeat(settings.cycle.stall_s, metrics)
+    _note_assignments(app, metrics.health)
     for name, task in {
         "advance": updater.advance_forever,
         "refresh": updater.refresh_forever,
@@ -65,7 +73,6 @@ def build_app(settings: Settings, model: InterestModel, metrics: WorkerMetrics) 
         "publish": updater.publish_forever,
         "flush": updater.flush_forever,
         "sweep": updater.sweep_forever,
-        "heartbeat": heartbeat.beat_forever,
     }.items():
         app.task(_crash_only(name, task))
     return app
@@ -87,10 +94,18 @@ def _add_agent(app: SlabApp, updater: Updater, settings: Settings) -> None:
                 updater.put(slab)
 
 
-def _opening(redis: RedisSink, model: InterestModel) -> Callable[[], Coroutine[Any, Any, None]]:
-    """Redis must answer before this worker joins the group and takes partitions from others."""
+def _note_assignments(app: SlabApp, health: Health) -> None:
+    @app.on_partitions_assigned.connect(weak=False)
+    async def note(*_args: Any, **_options: Any) -> None:
+        health.assigned = True
+
+
+def _opening(app: SlabApp, redis: RedisSink, model: InterestModel, heartbeat: Task) -> Task:
+    """Redis must answer before this worker joins the group and takes partitions from others. The loop is watched from
+    the start: Faust's own tasks begin after recovery only."""
 
     async def open_redis() -> None:
+        app.add_future(heartbeat())
         try:
             await redis.open()
             await redis.announce(ModelCard(model.version, model.topics, generation=model.generation), wall_clock_ms())
@@ -100,9 +115,7 @@ def _opening(redis: RedisSink, model: InterestModel) -> Callable[[], Coroutine[A
     return open_redis
 
 
-def _crash_only(
-    name: str, task: Callable[[], Coroutine[Any, Any, NoReturn]]
-) -> Callable[[], Coroutine[Any, Any, None]]:
+def _crash_only(name: str, task: Callable[[], Coroutine[Any, Any, NoReturn]]) -> Task:
     """A task whose fault ends the process: Faust would log it and go on without the task."""
 
     async def run() -> None:
@@ -118,27 +131,41 @@ def _crash_only(
 
 
 class Heartbeat:
-    """Ends the process when the event loop hangs: Kafka's heartbeats come from another thread and would go on."""
+    """Ends the process when the event loop hangs, or when a cycle that has begun never ends: Kafka's heartbeats come
+    from another thread and would go on."""
 
-    def __init__(self, stall_s: float, metrics: WorkerMetrics) -> None:
-        self._stall_s, self._metrics = stall_s, metrics
-        self._last = time.monotonic()
+    def __init__(self, settings: Settings, metrics: WorkerMetrics, updater: Updater) -> None:
+        self._metrics, self._health, self._updater = metrics, metrics.health, updater
+        self._stall_s = settings.cycle.stall_s
+        # All that a cycle may wait for one after the other, each of which gives up by itself.
+        self._cycle_s = settings.cycle.stall_s + settings.redis.give_up_s + settings.flush.timeout_s
+        self._loop_thread = 0
 
     async def beat_forever(self) -> NoReturn:
-        self._last = time.monotonic()
+        self._loop_thread = threading.get_ident()
+        self._health.beat()
         threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
         while True:
             before = time.monotonic()
             await asyncio.sleep(HEARTBEAT_S)
-            self._last = time.monotonic()
-            self._metrics.loop_lag.observe(max(0.0, self._last - before - HEARTBEAT_S))
+            self._health.beat()
+            self._metrics.loop_lag.observe(max(0.0, time.monotonic() - before - HEARTBEAT_S))
 
     def _watch(self) -> None:
         while True:
             time.sleep(self._stall_s / 10)
-            stalled = time.monotonic() - self._last
-            if stalled > self._stall_s:
-                stop_process("watchdog", StopWorker(f"the event loop has not run for {stalled:.0f} s"))
+            fault = self._fault()
+            if fault:
+                stop_process("watchdog", StopWorker(fault))
+
+    def _fault(self) -> str | None:
+        beat_age_s, commit_age_s = self._health.beat_age_s(), self._health.commit_age_s()
+        if beat_age_s > self._stall_s:
+            stack = traceback.format_stack(sys._current_frames()[self._loop_thread])
+            return f"the event loop has not turned for {beat_age_s:.0f} s; it is in\n{''.join(stack[-STACK_FRAMES:])}"
+        if commit_age_s > self._cycle_s:
+            return f"events applied {commit_age_s:.0f} s ago are not durable yet: {self._updater.standing}"
+        return None
 
 
 def _settle_interpreter() -> None:
@@ -154,12 +181,13 @@ def _settle_interpreter() -> None:
 def run_worker(settings: Settings, model: InterestModel) -> NoReturn:
     """Serve until SIGTERM or SIGINT (then exit status 0), or until a fault (70)."""
     use_event_loop("uvloop")  # a third less CPU an event than asyncio's own (measured)
-    metrics = WorkerMetrics()
+    metrics = WorkerMetrics(settings.health)
     metrics.model.labels(model.version, str(model.generation)).set(1)
     port = metrics.serve(settings.metrics)
-    log.info("metrics are served", url=f"http://{settings.metrics.host}:{port}/metrics")
+    log.info("metrics and health are served", url=f"http://{settings.metrics.host}:{port}/metrics")
     log.info("warming up", model=model.version)
     rehearse(settings, model)
+    metrics.health.warm = True
     _settle_interpreter()
     app = build_app(settings, model, metrics)
     log.info("starting", kafka=settings.kafka.bootstrap, group=settings.kafka.group, model=model.version)

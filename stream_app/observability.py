@@ -1,17 +1,25 @@
 """Every metric: name, unit, meaning, buckets, labels.
 
-Values are added once a slab, cycle or flush, never once an event, and never with a user id in a label. `/metrics` is
-served from a thread of its own, so that it answers when the event loop does not.
+Values are added once a slab, cycle or flush, never once an event, and never with a user id in a label. `/metrics`,
+`/healthz` and `/readyz` are served from a thread of their own, so that they answer when the event loop does not.
 """
 
-from collections.abc import Iterable, Sequence
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import numpy as np
 import numpy.typing as npt
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, make_wsgi_app
 from prometheus_client.core import HistogramMetricFamily, Metric
+from prometheus_client.exposition import ThreadingWSGIServer
 from prometheus_client.registry import Collector
 
+from stream_app.health import Check, Health
+from stream_app.settings import Health as HealthBounds
 from stream_app.settings import Metrics as MetricsSettings
 
 LATENCY_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
@@ -45,10 +53,11 @@ class BatchHistogram(Collector):
 
 
 class WorkerMetrics:
-    """The metrics of one worker process, on a registry of their own."""
+    """The metrics of one worker process, on a registry of their own, and its health."""
 
-    def __init__(self) -> None:
+    def __init__(self, bounds: HealthBounds | None = None) -> None:
         registry = self.registry = CollectorRegistry()
+        self.health = Health(bounds or HealthBounds())
         self.event_to_redis = BatchHistogram(
             "interest_event_to_redis_seconds",
             "From an event's Kafka timestamp until its user's interests are written to Redis",
@@ -100,6 +109,8 @@ class WorkerMetrics:
             "Age of the oldest event applied but not yet acknowledged; 0 if there is none",
             registry=registry,
         )
+        # Asked when it is read: a flush that waits for Redis is just when nobody would set it.
+        self.commit_age.set_function(self.health.commit_age_s)
         self.recommendations = Counter("interest_recommendations", "Recommendation events published", registry=registry)
         self.redis_retries = Counter(
             "interest_redis_retries", "Writes to Redis that were tried again", registry=registry
@@ -126,9 +137,58 @@ class WorkerMetrics:
         )
 
     def serve(self, settings: MetricsSettings) -> int:
-        """Start the thread that serves `/metrics`; returns the port."""
-        server, _ = start_http_server(settings.port, addr=settings.host, registry=self.registry)
+        """Start the thread that serves `/metrics`, `/healthz` and `/readyz`; returns the port."""
+        pages = _pages(self)
+        server = make_server(settings.host, settings.port, pages, _server_for(settings.host), handler_class=_Silent)
+        threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
         return int(server.server_port)
+
+
+Page = Callable[[dict[str, Any], Any], Iterable[bytes]]
+
+
+def _pages(metrics: WorkerMetrics) -> Page:
+    """The WSGI application."""
+    pages: dict[str, Page] = {
+        "/metrics": make_wsgi_app(metrics.registry),
+        "/healthz": _checked(metrics.health.live),
+        "/readyz": _checked(metrics.health.ready),
+    }
+
+    def dispatch(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        return pages.get(environ["PATH_INFO"], _not_found)(environ, start_response)
+
+    return dispatch
+
+
+def _checked(ask: Callable[[], list[Check]]) -> Page:
+    """200 if every check has passed, else 503; each check in one line of JSON."""
+
+    def page(_environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        checks = ask()
+        passed = all(check.passed for check in checks)
+        start_response("200 OK" if passed else "503 Service Unavailable", [("Content-Type", "application/json")])
+        body = {"ok": passed, "checks": {check.name: {"ok": check.passed, "says": check.says} for check in checks}}
+        return [json.dumps(body).encode() + b"\n"]
+
+    return page
+
+
+def _not_found(_environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+    start_response("404 Not Found", [("Content-Type", "text/plain")])
+    return [b"/metrics, /healthz, /readyz\n"]
+
+
+def _server_for(host: str) -> type[ThreadingWSGIServer]:
+    class Server(ThreadingWSGIServer):
+        address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+
+    return Server
+
+
+class _Silent(WSGIRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nobody reads a line for each scrape."""
 
 
 def _sizes(name: str, meaning: str, registry: CollectorRegistry) -> Histogram:

@@ -17,11 +17,12 @@ from model_store.state.features import features
 from model_store.state.windows import WindowCounts
 from stream_app.compute import Bench
 from stream_app.contracts import recommendations as wire
+from stream_app.contracts.errors import StopWorker
 from stream_app.contracts.recommendations import Encoded, Recommendation, recommendation_id
 from stream_app.contracts.views import InterestViews
 from stream_app.observability import WorkerMetrics
 from stream_app.pending import Pending, Touched
-from stream_app.settings import ModelStore, Recommend
+from stream_app.settings import Settings
 from stream_app.states import States
 
 Rows = npt.NDArray[np.int64]
@@ -92,8 +93,7 @@ class Refresher:
         states: States,
         lock: asyncio.Lock,
         bench: Bench,
-        models: ModelStore,
-        recommend: Recommend,
+        settings: Settings,
         metrics: WorkerMetrics,
     ) -> None:
         self.model = model
@@ -101,11 +101,11 @@ class Refresher:
         self._ids_or_none = (*model.index.item_ids, None)
         self._topics_or_none = (*model.topics, None)
         self._states, self._lock, self._metrics = states, lock, metrics
-        self._recommend = recommend
+        self._recommend = settings.recommend
         self._bench = bench
-        self._readout_bench = Bench("readout")
-        self._inline_users = models.inline_users
-        self._large_batch = models.large_batch_users
+        self._readout_bench = Bench("readout", settings.cycle.stall_s)
+        self._inline_users = settings.models.inline_users
+        self._large_batch = settings.models.large_batch_users
 
     async def refresh(self, pending: Pending, now_ms: int) -> Offer:
         """Views of all touched users, and the recommendations that are due, which are noted in the states.
@@ -151,9 +151,22 @@ class Refresher:
         return readings[0] if len(readings) == 1 else _joined(readings)
 
     async def _read_out(self, rows: Float32) -> Float32:
+        """Raises StopWorker over values that are not finite: a vector search would take them for anything."""
         readout = self.model.readout
         small = len(rows) <= self._inline_users
-        return await self._readout_bench.run(small, readout.small if small else readout.large, rows)
+        outputs = await self._readout_bench.run(small, readout.small if small else readout.large, rows)
+        if not np.isfinite(outputs).all():
+            raise StopWorker(self._not_finite(rows, outputs))
+        return outputs
+
+    def _not_finite(self, rows: Float32, outputs: Float32) -> str:
+        bad = ~np.isfinite(outputs).all(axis=1)
+        states = "their states are sound" if np.isfinite(rows[bad]).all() else "their states are not finite either"
+        return (
+            f"model {self.model.version} gives NaN or infinity for {bad.sum()} of {len(rows)} users; {states}. Nothing"
+            " of it was written. Take another version: `interest models list`, then `roll-back` or `promote VERSION`,"
+            " and start the worker again."
+        )
 
     def _views(self, segments: list[_Segment], reading: _Reading, outputs: Float32, now_ms: int) -> InterestViews:
         return InterestViews(

@@ -26,6 +26,7 @@ from stream_app.sinks.interest_blob import pack
 from stream_app.updater import Updater
 
 NOW_MS = 1_760_000_000_000
+COMPILE_S = 600.0
 USERS = 80  # more than are read out inline, so that both ways are walked
 
 
@@ -56,6 +57,8 @@ class _Scene:
     def __init__(self, settings: Settings, model: InterestModel) -> None:
         self._settings = settings
         self._stage = _Stage()
+        patient = settings.cycle.model_copy(update={"stall_s": COMPILE_S})
+        settings = settings.model_copy(update={"cycle": patient})
         self.updater = Updater(settings, model, self._stage, self._stage, WorkerMetrics(), lambda: NOW_MS)
         self.updater.source = self._stage
         self._item = model.index.item_ids[0] if len(model.index) else "item"

@@ -125,6 +125,13 @@ class Metrics(Section):
     port: Annotated[int, Field(ge=0, le=65_535)] = 9108
 
 
+class Health(Section):
+    """When `/healthz` and `/readyz` say no."""
+
+    max_beat_age_s: PositiveFloat = 5.0
+    max_commit_age_s: PositiveFloat = 30.0
+
+
 class Log(Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
     json_lines: bool = False
@@ -149,6 +156,7 @@ class Settings(BaseSettings):
     recommend: Recommend = Recommend()
     accept: Accept = Accept()
     metrics: Metrics = Metrics()
+    health: Health = Health()
     log: Log = Log()
     data_dir: Path = Path(".interest")
 

@@ -87,14 +87,12 @@ class Updater:
         self._limits = _limits(settings)
         self._kinds = kinds_by_topic(settings.kafka.topics.inputs)
         self._flush_policy = FlushPolicy.of(settings.flush)
-        self._bench = Bench("state")
+        self._bench = Bench("state", settings.cycle.stall_s)
 
         self._state_lock = asyncio.Lock()  # held by whoever reads or changes records
         self._cycle_lock = asyncio.Lock()  # held while a cycle is applied
         self._flush_lock = asyncio.Lock()
-        self._refresher = Refresher(
-            model, self.states, self._state_lock, self._bench, settings.models, settings.recommend, metrics
-        )
+        self._refresher = Refresher(model, self.states, self._state_lock, self._bench, settings, metrics)
         self._inbox: deque[Slab] = deque()
         self._inbox_events = 0
         self._arrived, self._room = asyncio.Event(), asyncio.Event()
@@ -113,7 +111,6 @@ class Updater:
         self._applied: list[Slab] = []
         self._unacked_events = 0
         self._touched_since_flush = 0
-        self._oldest_unacked_s: float | None = None
 
     # -- the engine that the transport, the table and recovery see
 
@@ -128,7 +125,7 @@ class Updater:
     async def drain(self, *, fenced: bool) -> None:
         """The epoch was raised before: what is in the inbox is void."""
         self._metrics.rebalances.inc()
-        self._metrics.ready.set(0)
+        self._set_ready(False)
         async with self._cycle_lock:
             self._inbox.clear()
             self._inbox_events = 0
@@ -150,12 +147,16 @@ class Updater:
     def keep_only(self, partitions: set[int]) -> None:
         self.states.keep_only(partitions)
         self._metrics.partitions.set(len(partitions))
-        self._metrics.ready.set(1)
+        self._set_ready(True)
+
+    def _set_ready(self, ready: bool) -> None:
+        self._metrics.ready.set(ready)
+        self._metrics.health.assigned = self._metrics.health.recovered = ready
 
     def _forget(self) -> None:
         self.states.keep_only(set())
         self._applied, self._unacked_events, self._touched_since_flush = [], 0, 0
-        self._oldest_unacked_s = None
+        self._metrics.health.unacked_since_s = None
         self._room.set()
 
     @property
@@ -163,6 +164,12 @@ class Updater:
         if self.source is None:
             raise RuntimeError("the updater has no source yet: `source` is set when the application is built")
         return self.source
+
+    @property
+    def standing(self) -> str:
+        """How far the cycles are, in words."""
+        done = ", ".join(f"{effect} through {cycle}" for effect, cycle in self._done_through.items())
+        return f"cycles are applied through {self._cycle}, {done}"
 
     # -- stage 1: advance
 
@@ -205,8 +212,8 @@ class Updater:
     async def _apply(self, slabs: list[Slab]) -> None:
         intake = await self._decode(slabs)
         self._cycle += 1
-        if self._oldest_unacked_s is None:
-            self._oldest_unacked_s = time.monotonic()
+        if self._metrics.health.unacked_since_s is None:
+            self._metrics.health.unacked_since_s = time.monotonic()
         with self._metrics.stage.labels("advance").time():
             for partition, batch in intake.joined():
                 self._count_late(batch)
@@ -359,7 +366,7 @@ class Updater:
                 await self._log(written)
             self._source.done(slabs)
             self._count_unacked(-sum(map(len, slabs)))
-            self._oldest_unacked_s = oldest if self._applied else None
+            self._metrics.health.unacked_since_s = oldest if self._applied else None
 
     async def sweep_forever(self) -> NoReturn:
         """Let the marks of erasures go once no event from before them can come any more."""
@@ -403,8 +410,6 @@ class Updater:
     def _gauge(self) -> None:
         self._metrics.users.set(self.states.users)
         self._metrics.state_bytes.set(self.states.nbytes)
-        oldest = self._oldest_unacked_s
-        self._metrics.commit_age.set(0 if oldest is None else time.monotonic() - oldest)
         self._metrics.backlog.set(self._inbox_events)
         for topic, events in self._source.lag().items():
             self._metrics.lag.labels(topic).set(events)
