@@ -7,6 +7,7 @@ import hypothesis
 import pytest
 
 from stream_app.local import LocalKafka, LocalValkey, redis_binary
+from tests.failure.nursery import Nursery
 
 # A first call may compile a kernel, and the machine may be busy: how long an example takes says nothing.
 hypothesis.settings.register_profile("interest", deadline=None)
@@ -36,3 +37,10 @@ def redis_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
 def redis_url(redis_server: LocalValkey) -> str:
     """URL of `redis_server`."""
     return redis_server.url
+
+
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[Nursery]:
+    """Bears workers that start in a second and can be wounded."""
+    with Nursery() as one:
+        yield one

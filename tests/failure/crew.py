@@ -119,7 +119,7 @@ def member_settings(
     made: dict[str, Any] = {
         "kafka": Kafka(**{**kafka, **sections.pop("kafka", {})}),
         "redis": Redis(url=SecretStr(redis_url), **sections.pop("redis", {})),
-        "models": ModelStore(url=model_url),
+        "models": ModelStore(url=model_url, **sections.pop("models", {})),
         "recommend": Recommend(**{"min_interval_s": 0.5, "min_drift": 0.0, **sections.pop("recommend", {})}),
         "metrics": Metrics(port=free_port()),
         "log": Log(level="warning"),

@@ -5,6 +5,7 @@ that is started by `nursery.py` reads its wounds from the variable `WOUNDS`, a J
 
     {"kill": "after KafkaChangelog.write", "at": 3}     kill -9 at the third crossing of a step's boundary
     {"control": "ack-before-flush"}                     a protection is taken out: the suite must notice
+    {"plant": "tensorflow-gives-nan", "when": FILE}     its code goes wrong once the file is there (`plants.py`)
 """
 
 import functools
@@ -15,7 +16,10 @@ import os
 import signal
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
+
+from tests.failure.plants import plant
 
 VARIABLE = "WOUNDS"
 
@@ -63,6 +67,8 @@ def inflict() -> None:
             _kill_at(wound["kill"], wound["at"])
         elif wound.get("control") in CONTROLS:
             CONTROLS[wound["control"]]()
+        elif "plant" in wound:
+            plant(wound["plant"], Path(wound["when"]))
         else:
             raise ValueError(f"no such wound: {wound}")
 
