@@ -135,6 +135,8 @@ def _stock_recovery() -> None:
     from stream_app.faust_slab import account, app, transport
 
     app.SlabTableManager = TableManager
+    settings = app.faust_settings
+    app.faust_settings = lambda given: {**settings(given), "consumer_auto_offset_reset": "earliest"}
     consumer = transport.SlabConsumer
     del consumer._getmany
 
@@ -143,11 +145,11 @@ def _stock_recovery() -> None:
         offsets = {tp: self._committed_offset[tp] or 0 for tp in self.assignment() if not self._is_changelog_tp(tp)}
         self._account.restart(offsets)
 
-    def accept(self: Any, tp: Any, records: Any) -> Any:
+    def accept(self: Any, tp: Any, fetched: Any) -> Any:
         expected = self._next.get(tp, 0)
         self._delivered.setdefault(tp, deque())
-        self._next[tp] = max(expected, records[-1].offset + 1)
-        return [record for record in records if record.offset >= expected]
+        self._next[tp] = max(expected, fetched.end)
+        return [record for record in fetched.records if record.offset >= expected]
 
     consumer.perform_seek = perform_seek
     account.Account.accept = accept
