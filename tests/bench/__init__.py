@@ -9,6 +9,7 @@ use yours. `--json FILE` writes the figures. `interest bench NAME ...` is `pytho
 | `interest bench throughput --zipf 1.2 --partitions 8` | the same with a few users who do most of it |
 | `interest bench latency` | published to readable by another client, at 500, 2,000 and 5,000 events/s: p50, p95, p99 |
 | `interest bench latency --rate 2000 --seconds 60` | one rate, for longer |
+| `interest bench soak` | an hour at 2,000 events/s: latency, memory, files, threads of each minute |
 | `interest bench parity` | MovieLens 100K through Kafka against the file applied in memory: states and offline metric |
 | `interest bench peers` | the same job on stock Faust, Quix Streams and Bytewax, and the floor: a bare aiokafka loop |
 | `interest bench load` | the load generator itself, so that no figure above is its speed in disguise |

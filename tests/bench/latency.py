@@ -44,8 +44,8 @@ def measure(on: Ground, setup: WorkerSetup, rate: float, seconds: float) -> dict
         stack.callback(client.close)
         sender = stack.enter_context(Sender(on.bootstrap, linger_ms=0))
         clicks = settings.kafka.topics.clicks
-        _wait_until_readable(Probes(client, sender, clicks, f"{name}-warm"), worker)
-        load = stack.enter_context(_load(on, setup, clicks.removesuffix(".clicks"), rate - probe_rate, seconds))
+        wait_until_readable(Probes(client, sender, clicks, f"{name}-warm"), worker)
+        load = stack.enter_context(paced_load(on, setup, clicks.removesuffix(".clicks"), rate - probe_rate, seconds))
         Probes(client, sender, clicks, f"{name}-settle").run(probe_rate, SETTLE_S, worker.check)
         probes = Probes(client, sender, clicks, name)
         before, cpu, began = worker.scrape(), worker.cpu_seconds(), time.perf_counter()
@@ -86,7 +86,7 @@ def stages_ms(before: Scrape | None, after: Scrape | None) -> dict[str, float]:
     return {stage: 1e3 * spent[stage] / times[stage] for stage in spent if times[stage]}
 
 
-def _wait_until_readable(probes: Probes, worker: Worker) -> None:
+def wait_until_readable(probes: Probes, worker: Worker) -> None:
     """The worker has joined and been assigned its partitions once a probe comes through."""
     deadline = time.monotonic() + READY_S
     while probes.once(timeout_s=2.0) is None:
@@ -96,7 +96,7 @@ def _wait_until_readable(probes: Probes, worker: Worker) -> None:
 
 
 @contextmanager
-def _load(on: Ground, setup: WorkerSetup, prefix: str, rate: float, seconds: float) -> Iterator[LeashedProcess]:
+def paced_load(on: Ground, setup: WorkerSetup, prefix: str, rate: float, seconds: float) -> Iterator[LeashedProcess]:
     """The load generator's process: it outlasts settling and measuring by a second, and ends with the block."""
     options = {
         "--kafka": on.bootstrap, "--prefix": prefix, "--rate": rate, "--seconds": SETTLE_S + seconds + 1,

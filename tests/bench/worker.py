@@ -69,7 +69,7 @@ class Worker:
 
     def __enter__(self) -> Self:
         self._process = self._launch()
-        self._seen = psutil.Process(self._process.pid)
+        self.seen = psutil.Process(self._process.pid)
         return self
 
     def _launch(self) -> LeashedProcess:
@@ -95,7 +95,7 @@ class Worker:
 
     def cpu_seconds(self) -> float:
         """User and system time of the process and all its threads so far."""
-        times = self._seen.cpu_times()
+        times = self.seen.cpu_times()
         return float(times.user + times.system)
 
     def wait(self, what: str, condition: Any, timeout_s: float, poll_s: float = 0.1) -> Scrape:
