@@ -118,6 +118,7 @@ class Refresher:
             with self._metrics.stage.labels("readout").time():
                 outputs = await self._read_out(reading.features)
             views = self._views(segments, reading, outputs, now_ms)
+            offer.recommendations += [Encoded(views.keys[user], None) for user in np.flatnonzero(views.erased).tolist()]
             now = _Round(segments, outputs, reading.erased_at_ms, views, now_ms)
             if self._recommend.enabled and self.model.index.item_ids:
                 with self._metrics.stage.labels("recommend").time():

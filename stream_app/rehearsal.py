@@ -147,7 +147,8 @@ class _Log:
     async def write(
         self, _partition: int, _keys: Sequence[bytes], values: memoryview, ends: npt.NDArray[np.int64]
     ) -> int:
-        codec.decode([bytes(values[ends[0] : ends[1]])])
+        if len(values):
+            codec.decode([bytes(values[ends[0] : ends[1]])])
         return 0
 
 

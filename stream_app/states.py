@@ -35,7 +35,7 @@ class States:
 
     @property
     def users(self) -> int:
-        return sum(map(len, self._arenas.values()))
+        return sum(arena.users for arena in self._arenas.values())
 
     @property
     def nbytes(self) -> int:
@@ -45,7 +45,7 @@ class States:
         """States read from the changelog, oldest first. A tombstone forgets its user."""
         arena = self[partition]
         kept = [record for record in _latest(records) if record.value]
-        gone = [record.key for record in _latest(records) if not record.value and record.key in arena]
+        gone = [record.key or b"" for record in _latest(records) if not record.value]
         try:
             arena.put([record.key or b"" for record in kept], codec.decode([record.value or b"" for record in kept]))
         except codec.CodecError as error:
@@ -54,7 +54,7 @@ class States:
                 f"{error} (changelog {first.topic}[{partition}], offsets {first.offset} to {last.offset})"
             ) from error
         for key in gone:
-            arena.forget(key or b"")
+            arena.take_back(key)
         self.logged(partition, records[-1].offset)
 
     def logged(self, partition: int, offset: int) -> None:

@@ -28,7 +28,14 @@ CHANGELOG = {
 }
 INPUT = {"cleanup.policy": "delete", "retention.ms": str(7 * DAY_MS)}
 ITEMS = {"cleanup.policy": "compact"}
-RECOMMENDATIONS = {"cleanup.policy": "delete", "retention.ms": str(7 * DAY_MS)}
+# An erased user's recommendations go within two days, by a tombstone.
+RECOMMENDATIONS = {
+    "cleanup.policy": "compact,delete",
+    "retention.ms": str(7 * DAY_MS),
+    "min.compaction.lag.ms": str(DAY_MS),  # until then a consumer sees every one
+    "max.compaction.lag.ms": str(2 * DAY_MS),
+    "delete.retention.ms": str(DAY_MS),
+}
 # A dead letter holds a whole record of the size that Kafka takes, and says what is wrong with it.
 DEAD_LETTERS = {"cleanup.policy": "delete", "retention.ms": str(30 * DAY_MS), "max.message.bytes": str(2 * MIB)}
 

@@ -44,6 +44,8 @@ INLINE_ENCODE = 64
 SWEEP_S = 3600.0
 
 T = TypeVar("T")
+Logged = tuple[int, list[bytes], memoryview, npt.NDArray[np.int64]]
+"""Partition, keys, values and where each of these ends: what `Changelog.write` takes."""
 
 _OUTCOMES = tuple(outcome.name.lower() for outcome in Outcome)
 
@@ -189,6 +191,7 @@ class Updater:
                 slabs = self._take()
                 if slabs:
                     await self._apply(slabs)
+                del slabs  # here and below: nobody is kept in memory until the next events come
             if not self._inbox:
                 self._arrived.clear()
 
@@ -284,6 +287,7 @@ class Updater:
             self._write_begun.clear()
             self._to_write.put_nowait(offer)
             self._to_publish.put_nowait(offer)
+            del pending, offer
             self._refreshing = False
             self._idle.set()
 
@@ -297,6 +301,7 @@ class Updater:
                 self._metrics.cycle_users.observe(len(views))
             self._observe_latency(offer.pending)
             await self._progressed("written", offer.pending.cycle)
+            del offer
 
     async def publish_forever(self) -> NoReturn:
         """Publish recommendations and dead letters, those of all refreshes that wait together."""
@@ -308,10 +313,11 @@ class Updater:
             rejected = [one for offer in offers for one in offer.pending.rejected]
             if recommendations:
                 await self._timed("publish", self._sinks.recommendations.publish(recommendations))
-                self._metrics.recommendations.inc(len(recommendations))
+                self._metrics.recommendations.inc(sum(one.value is not None for one in recommendations))
             if rejected:
                 await self._timed("dead_letter", self._sinks.dead_letters.publish(rejected))
             await self._progressed("published", offers[-1].pending.cycle)
+            del offers, recommendations, rejected
 
     async def _progressed(self, effect: str, cycle: int) -> None:
         async with self._progress:
@@ -364,6 +370,9 @@ class Updater:
                 # All cycles that the snapshot may show, or an offer could be durable that was never published.
                 await self._effects_through(self._cycle)
                 await self._log(written)
+                async with self._state_lock:
+                    for arena in self.states.arenas.values():
+                        arena.conceal()
             self._source.done(slabs)
             self._count_unacked(-sum(map(len, slabs)))
             self._metrics.health.unacked_since_s = oldest if self._applied else None
@@ -375,17 +384,17 @@ class Updater:
             await self.sweep()
 
     async def sweep(self) -> None:
-        """Tombstones for users of whom nothing but an old erasure's mark is left."""
+        """Tombstones for the marks of old erasures."""
         async with self._flush_lock, self._state_lock:
             before_ms = self._clock() - self._settings.accept.erasure_memory_s * 1000
             for partition, arena in self.states.items():
                 keys = await self._bench.run(False, arena.expired_marks, before_ms)
-                await self._log([(partition, keys, memoryview(b""), np.zeros(len(keys) + 1, np.int64))] if keys else [])
+                await self._log([_tombstones(partition, keys)] if keys else [])
                 for key in keys:
                     arena.forget(key)
 
-    async def _snapshot(self) -> list[tuple[int, list[bytes], memoryview, npt.NDArray[np.int64]]]:
-        """Encoded dirty states, by partition."""
+    async def _snapshot(self) -> list[Logged]:
+        """Encoded dirty states, by partition; after them what takes back the other key of users who were erased."""
         written = []
         for partition, arena in self.states.items():
             async with self._state_lock:
@@ -397,10 +406,13 @@ class Updater:
                     values, ends = await self._bench.run(
                         len(chunk) <= INLINE_ENCODE, self.states.encode, partition, chunk
                     )
-                written.append((partition, [arena.keys[row] for row in chunk.tolist()], values, ends))
+                    keys, retired = arena.log_keys(chunk)
+                written.append((partition, keys, values, ends))
+                if retired:
+                    written.append(_tombstones(partition, retired))
         return written
 
-    async def _log(self, written: list[tuple[int, list[bytes], memoryview, npt.NDArray[np.int64]]]) -> None:
+    async def _log(self, written: list[Logged]) -> None:
         async with asyncio.timeout(self._settings.flush.timeout_s):
             for partition, keys, values, ends in written:
                 offset = await self._timed("changelog", self._sinks.changelog.write(partition, keys, values, ends))
@@ -413,6 +425,10 @@ class Updater:
         self._metrics.backlog.set(self._inbox_events)
         for topic, events in self._source.lag().items():
             self._metrics.lag.labels(topic).set(events)
+
+
+def _tombstones(partition: int, keys: list[bytes]) -> Logged:
+    return partition, keys, memoryview(b""), np.zeros(len(keys) + 1, np.int64)
 
 
 def _limits(settings: Settings) -> Limits:

@@ -294,7 +294,7 @@ def _sum_social(record, target, sign):  # type: ignore[no-untyped-def]
 @kernel
 def _erase(record, ts_ms, event):  # type: ignore[no-untyped-def]
     """Back to an empty record, less what keeps late and repeated events out."""
-    version, erased_at_ms = record.version, max(record.erased_at_ms, ts_ms)
+    version, erased_at_ms = record.version, max(record.erased_at_ms, ts_ms, 1)  # 0: never erased
     next_offset = record.next_offset.copy()
     _clear(record)
     record.version, record.erased_at_ms = version, erased_at_ms

@@ -1,5 +1,10 @@
-"""All users of one partition: one array of records, dropped whole when the partition leaves."""
+"""All users of one partition: one array of records, dropped whole when the partition leaves.
 
+Of an erased user a *mark* is left: a record without interests, which keeps late and repeated events out. It is kept
+under a hash of the id, so that the id itself is nowhere any more; an event of that user finds it by the same hash.
+"""
+
+from hashlib import blake2b
 from typing import TypeVar
 
 import numpy as np
@@ -16,12 +21,21 @@ CAPACITY = 65_536
 copies, so it should be rare."""
 
 
+_MARK = b"\0"
+"""Begins the key of a mark; no user id begins with a control character."""
+
+
+def mark_key(user: bytes) -> bytes:
+    """Key of an erased user's mark, 17 bytes. It tells whether an id is that user's, and not the id."""
+    return _MARK + blake2b(user, digest_size=16).digest()
+
+
 class Arena:
     """Records of the users of one partition, found by key.
 
     Attributes:
         records: `USER` [capacity]; rows from `len(arena)` on are zero. Unused capacity costs address space, not memory.
-        keys: the key of each row.
+        keys: the key of each row: a user id, or that of a mark; empty where a user was forgotten.
         dirty: bool [capacity], rows changed since `take_dirty`.
         stamp: int64 [capacity], the last cycle that touched a row (for `advance`).
     """
@@ -33,9 +47,18 @@ class Arena:
         self.cycle = 0
         self.keys: list[bytes] = []
         self._rows: dict[bytes, int] = {}
+        self._free: list[int] = []
+        self._has_marks = False
+        self._erased: set[int] = set()  # rows of marks that are still under an id
+        self._logged_cycle = 0
 
     def __len__(self) -> int:
         return len(self.keys)
+
+    @property
+    def users(self) -> int:
+        """Users held, marks among them."""
+        return len(self._rows)
 
     def __contains__(self, key: object) -> bool:
         return key in self._rows
@@ -50,7 +73,7 @@ class Arena:
         return len(self) * USER.itemsize
 
     def rows_of(self, keys: list[bytes]) -> Rows:
-        """int64 [n]: rows of n keys; a key that is new gets an empty record."""
+        """int64 [n]: rows of n keys; a key that is new gets an empty record, or the mark of its erasure."""
         rows = list(map(self._rows.get, keys))
         if None in rows:
             rows = [self._row_of(key) for key in keys]
@@ -65,34 +88,113 @@ class Arena:
         """int64 [n]: rows changed since the last call, which now count as clean."""
         rows = np.flatnonzero(self.dirty[: len(self)])
         self.dirty[rows] = False
+        self._logged_cycle = self.cycle
         return rows
+
+    def log_keys(self, rows: Rows) -> tuple[list[bytes], list[bytes]]:
+        """Under which keys the records of these rows are to be logged, and which keys are to be taken back after that.
+
+        A user who was ever erased has two, one for a mark and one for a state, and only one of them is to be found.
+        """
+        keys, retired = [self.keys[row] for row in rows.tolist()], []
+        for i in np.flatnonzero(self.records["erased_at_ms"][rows]).tolist():
+            user = keys[i]
+            if not user.startswith(_MARK):
+                mark = mark_key(user)
+                if self._is_mark(rows[i]):
+                    self._erased.add(int(rows[i]))
+                    keys[i] = mark
+                retired.append(user if keys[i] == mark else mark)
+        return keys, retired
+
+    def conceal(self) -> None:
+        """Let go of the ids of erased users.
+
+        To be called when all that was dirty at the last `take_dirty` is logged, and everything applied before it has
+        had its effects: these still needed the ids. Rows that were touched since wait for the next time.
+        """
+        for row in list(self._erased):
+            if not self._is_mark(row):
+                self._erased.discard(row)
+            elif self.stamp[row] >> 32 <= self._logged_cycle and not self.dirty[row]:
+                self._erased.discard(row)
+                self._conceal(row)
+
+    def _conceal(self, row: int) -> None:
+        mark = mark_key(self.keys[row])
+        if mark in self._rows:
+            self.forget(mark)  # of an earlier erasure, whose end this worker did not see
+        del self._rows[self.keys[row]]
+        self._rows[mark], self.keys[row], self._has_marks = row, mark, True
+
+    def _is_mark(self, row: int) -> bool:
+        return bool(self.records["events"][row] == 0 and self.records["erased_at_ms"][row] > 0)
 
     def put(self, keys: list[bytes], records: npt.NDArray[np.void]) -> None:
         """Records as read from a changelog, oldest first; a record never replaces one with a higher version.
 
-        The version guard leaves out what a fenced worker wrote late.
+        The version guard leaves out what a fenced worker wrote late. Marks come first, so that it does so too when
+        that worker knew nothing of the erasure.
         """
+        marks = [i for i, key in enumerate(keys) if key.startswith(_MARK)]
+        if marks:
+            self._has_marks = True
+            self._put([keys[i] for i in marks], records[marks])
+            others = np.setdiff1d(np.arange(len(keys)), marks)
+            keys, records = [keys[i] for i in others.tolist()], records[others]
+        self._put(keys, records)
+
+    def _put(self, keys: list[bytes], records: npt.NDArray[np.void]) -> None:
         latest = {key: i for i, key in enumerate(keys)}
         rows = self.rows_of(list(latest))
         records = records[list(latest.values())]
         newer = records["version"] >= self.records["version"][rows]
         self.records[rows[newer]] = records[newer]
+        # An id that was met by the mark of its erasure: log that once more, which takes the id back.
+        self.dirty[[row for row in rows[~newer].tolist() if self._is_mark(row)]] = True
+
+    def take_back(self, key: bytes) -> None:
+        """A tombstone was read from the changelog. That of an id says nothing of the mark, which has its own key."""
+        row = self._rows.get(key)
+        if row is not None and self._is_mark(row) and not key.startswith(_MARK):
+            self._conceal(row)
+        elif row is not None:
+            self.forget(key)
 
     def expired_marks(self, before_ms: int) -> list[bytes]:
-        """Keys of users of whom nothing is left but the mark of an erasure before `before_ms`."""
+        """Keys of the marks of erasures before `before_ms`."""
         records = self.records[: len(self)]
         gone = (records["events"] == 0) & (records["erased_at_ms"] > 0) & (records["erased_at_ms"] < before_ms)
-        return [self.keys[row] for row in np.flatnonzero(gone).tolist()]
+        return [key for key in map(self.keys.__getitem__, np.flatnonzero(gone).tolist()) if key.startswith(_MARK)]
 
     def forget(self, key: bytes) -> None:
-        """Empty the record of a key that is here; its row stays."""
-        self.records[self._rows[key]] = np.zeros((), USER)
+        """Empty the record of a key that is here, and let go of the key; its row is for another."""
+        row = self._rows.pop(key)
+        self.records[row] = np.zeros((), USER)
+        self.keys[row], self.dirty[row] = b"", False
+        self._free.append(row)
 
     def _row_of(self, key: bytes) -> int:
-        row = self._rows.setdefault(key, len(self.keys))
-        if row == len(self.keys):
-            self.keys.append(key)
+        row = self._rows.get(key)
+        if row is None:
+            row = self._marked(key)
+            if row is None:
+                row = self._new_row()
+            self._rows[key], self.keys[row] = row, key
         return row
+
+    def _marked(self, user: bytes) -> int | None:
+        """The row of a user's mark, which goes by the id until it is concealed again."""
+        row = self._rows.pop(mark_key(user), None) if self._has_marks else None
+        if row is not None:
+            self._erased.add(row)
+        return row
+
+    def _new_row(self) -> int:
+        if self._free:
+            return self._free.pop()
+        self.keys.append(b"")
+        return len(self.keys) - 1
 
     def _reserve(self, needed: int) -> None:
         capacity = len(self.records)

@@ -44,10 +44,13 @@ class Recommendation(msgspec.Struct, gc=False, frozen=True):
 
 
 class Encoded(NamedTuple):
-    """A recommendation on its way out: the user id as a Kafka key, and the event as JSON."""
+    """A recommendation on its way out: the user id as a Kafka key, and the event as JSON.
+
+    Without a value it is a tombstone: the user was erased, and what was recommended before is to be forgotten.
+    """
 
     key: bytes
-    value: bytes
+    value: bytes | None
 
 
 _encoder = msgspec.json.Encoder()

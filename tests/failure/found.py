@@ -3,8 +3,9 @@
 import json
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Any
 
 import numpy as np
@@ -48,12 +49,13 @@ def look(settings: Settings, users: Sequence[str]) -> Found:
     kafka = settings.kafka
     records = _latest(read_topic(kafka.bootstrap, kafka.changelog))
     states = codec.decode(list(records.values()))
-    names = [key.decode() for key in records]
+    names = _names(records, users)
     with redis.Redis.from_url(settings.redis.url.get_secret_value()) as client:
         views = _redis_views(client, users)
+    held = {name: row for row, name in sorted(enumerate(names), key=lambda place: states["version"][place[0]])}
     return Found(
-        states={name: _facts(states, row) for row, name in enumerate(names)},
-        rec_seq={name: int(states["rec_seq"][row]) for row, name in enumerate(names)},
+        states={name: _facts(states, row) for name, row in held.items()},
+        rec_seq={name: int(states["rec_seq"][row]) for name, row in held.items()},
         redis=views,
         sequences=_sequences(read_topic(kafka.bootstrap, kafka.topics.recommendations)),
         dead_letters=len(read_topic(kafka.bootstrap, kafka.topics.dead_letters)),
@@ -94,6 +96,12 @@ def _latest(records: list[Message]) -> dict[bytes, bytes]:
     """The last state of each user."""
     latest = {record.key(): record.value() for record in records}
     return {key: value for key, value in latest.items() if key is not None and value}
+
+
+def _names(records: Iterable[bytes], users: Sequence[str]) -> list[str]:
+    """Whose each record is. That of an erased user is under a hash of the id."""
+    marks = {b"\0" + blake2b(user.encode(), digest_size=16).digest(): user for user in users}
+    return [marks[key] if key in marks else key.decode() for key in records]
 
 
 def _facts(states: Any, row: int) -> Facts:
@@ -144,7 +152,7 @@ def _redis_view(row: dict[bytes, bytes], rec: bool) -> RedisView:
 
 def _sequences(records: list[Message]) -> dict[tuple[str, int], set[int]]:
     made: dict[tuple[str, int], set[int]] = defaultdict(set)
-    for record in records:
-        user, erased_at, sequence = json.loads(record.value() or b"")["event_id"].rsplit(":", 2)
+    for value in [record.value() for record in records if record.value() is not None]:
+        user, erased_at, sequence = json.loads(value)["event_id"].rsplit(":", 2)
         made[user, int(erased_at)].add(int(sequence))
     return dict(made)

@@ -70,9 +70,11 @@ class Neighbour:
         return self.interest(user, lambda interest: interest.events >= events)
 
     def recommendations(self, user: str) -> list[dict[str, Any]]:
-        """All that were published for a user."""
+        """All that were published for a user since the last erasure."""
         records = read_topic(self.settings.kafka.bootstrap, self.settings.kafka.topics.recommendations)
-        return [json.loads(record.value() or b"") for record in records if record.key() == user.encode()]
+        values = [record.value() for record in records if record.key() == user.encode()]
+        erased = max((place for place, value in enumerate(values, start=1) if value is None), default=0)
+        return [json.loads(value or b"") for value in values[erased:]]
 
     def dead_letters(self) -> list[Message]:
         return read_topic(self.settings.kafka.bootstrap, self.settings.kafka.topics.dead_letters)

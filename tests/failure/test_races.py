@@ -88,7 +88,7 @@ class Publisher:
         self._published, self._offers = published, offers
 
     async def publish(self, items: Sequence[Any]) -> None:
-        events = [json.loads(item.value) for item in items]
+        events = [json.loads(item.value) for item in items if item.value is not None]
         self._published += [event["event_id"] for event in events]
         self._offers += events
 
@@ -102,8 +102,11 @@ class Log:
     async def write(self, _partition: int, keys: Sequence[bytes], values: memoryview, ends: Any) -> int:
         self._world.logged += len(keys)
         await self._world.log_gate.wait()
-        states = codec.decode([bytes(values[ends[place] : ends[place + 1]]) for place in range(len(keys))])
-        self._world.states |= {key: states[place] for place, key in enumerate(keys)}
+        raw = {key: bytes(values[ends[place] : ends[place + 1]]) for place, key in enumerate(keys)}
+        for key in [key for key, value in raw.items() if not value]:
+            self._world.states.pop(key, None)
+            del raw[key]
+        self._world.states |= dict(zip(raw, codec.decode(list(raw.values())), strict=True))
         return self._world.logged - 1
 
 
