@@ -1,5 +1,6 @@
 """Where the group stands in the input topics, and going on past records that are gone."""
 
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,8 @@ from stream_app.topics import administration
 
 if TYPE_CHECKING:
     from kafka import TopicPartition
+
+RETRY_S = 0.5
 
 
 class OffsetsError(RuntimeError):
@@ -24,26 +27,32 @@ def standings(settings: Settings) -> list[Standing]:
         return _standings(admin, settings)
 
 
-def accept_loss(settings: Settings) -> list[Standing]:
+def accept_loss(settings: Settings, wait_s: float) -> list[Standing]:
     """Commit the first record that is left wherever earlier ones were not read, and return those places as they were.
 
-    Holds for what is gone by now, and for nothing that goes later. Raises `OffsetsError` while a worker of the group
-    runs, `KafkaUnreachableError`.
+    Holds for what is gone by now, and for nothing that goes later. Kafka refuses while the group has workers, and
+    one that stopped itself or was killed counts for another session time-out: so this is tried for `wait_s`. Raises
+    `OffsetsError` after that, `KafkaUnreachableError`.
     """
-    from kafka import OffsetAndMetadata, TopicPartition
-
-    group = settings.kafka.group
+    deadline = time.monotonic() + wait_s
     with administration(settings) as admin:
         gone = [one for one in _standings(admin, settings) if one.gone]
-        new = {TopicPartition(one.topic, one.partition): OffsetAndMetadata(one.first, "", None) for one in gone}
-        answers = admin.alter_group_offsets(group, new)
-    refused = {error.__name__ for error in answers.values() if getattr(error, "errno", 0)}
-    if refused:
-        raise OffsetsError(
-            f"Kafka did not change the offsets of {group} ({', '.join(sorted(refused))}): stop its workers first; "
-            f"one that was killed counts for another {settings.kafka.session_timeout_s:g} s"
-        )
+        while refusal := _refusal(admin, settings.kafka.group, gone):
+            if time.monotonic() > deadline:
+                raise OffsetsError(
+                    f"Kafka did not change the offsets of {settings.kafka.group} ({refusal}): stop its workers first"
+                )
+            time.sleep(RETRY_S)
     return gone
+
+
+def _refusal(admin: Any, group: str, gone: Sequence[Standing]) -> str:
+    """Name of the error if Kafka does not commit where the logs begin."""
+    from kafka import OffsetAndMetadata, TopicPartition
+
+    new = {TopicPartition(one.topic, one.partition): OffsetAndMetadata(one.first, "", None) for one in gone}
+    answers = admin.alter_group_offsets(group, new)
+    return ", ".join(sorted({error.__name__ for error in answers.values() if error.errno}))
 
 
 def _standings(admin: Any, settings: Settings) -> list[Standing]:

@@ -11,6 +11,8 @@ from stream_app.commands.output import FINDING, out, print_json
 if TYPE_CHECKING:
     from stream_app.contracts.standing import Standing
 
+ANSWER_S = 5.0
+
 app = typer.Typer(no_args_is_help=True, help="Where the group stands in the input topics, and what it has missed.")
 
 
@@ -38,11 +40,12 @@ def accept_loss(
     """Go on without the records that Kafka deleted before they were read. All workers must be stopped.
 
     It moves the committed offsets of just those partitions to the first record that is left, and holds for no later
-    loss.
+    loss. It waits until workers that stopped themselves have left the group.
     """
     from stream_app import offsets
 
-    accepted = offsets.accept_loss(settings_of(kafka=kafka, group=group, config=config))
+    settings = settings_of(kafka=kafka, group=group, config=config)
+    accepted = offsets.accept_loss(settings, settings.kafka.session_timeout_s + ANSWER_S)
     if as_json:
         print_json([{**asdict(one), "gone": one.gone} for one in accepted])
         return
