@@ -296,12 +296,15 @@ class Updater:
         while True:
             offer = await self._to_write.get()
             self._write_begun.set()
-            for views in offer.views:
-                await self._timed("redis", self._sinks.interests.write(views))
-                self._metrics.cycle_users.observe(len(views))
-            self._observe_latency(offer.pending)
+            await self._write(offer)
             await self._progressed("written", offer.pending.cycle)
             del offer
+
+    async def _write(self, offer: Offer) -> None:
+        for views in offer.views:
+            await self._timed("redis", self._sinks.interests.write(views))
+            self._metrics.cycle_users.observe(len(views))
+        self._observe_latency(offer.pending)
 
     async def publish_forever(self) -> NoReturn:
         """Publish recommendations and dead letters, those of all refreshes that wait together."""
