@@ -50,9 +50,10 @@ class FlushPolicy:
 
         Args:
             unacked_events: applied since the last snapshot.
-            touched: users touched since the last snapshot, repeats counted; an upper bound of the dirty ones.
+            touched: users touched since the last snapshot, repeats counted; an upper bound of the dirty ones. Some may
+                be without an event: their states are to be written again.
             behind: whether events are waiting.
         """
-        if unacked_events == 0:
+        if unacked_events == 0 and touched == 0:
             return False
         return now_s >= self.due_at(last.ended_at_s, last.took_s, behind) or touched >= self.max_touched_users

@@ -122,6 +122,16 @@ class WorkerMetrics:
             registry=registry,
         )
         self.restored = Counter("interest_restored_users", "States read from the changelog", registry=registry)
+        self.restore_remaining = Gauge(
+            "interest_restore_remaining_records",
+            "Records of the changelog that are still to be read, at most; 0 when recovery is complete",
+            registry=registry,
+        )
+        self.foreign_writes = Counter(
+            "interest_foreign_writes",
+            "Times that somebody else had written into this worker's changelog partition, which was then written again",
+            registry=registry,
+        )
         self.rebalances = Counter("interest_rebalances", "Times partitions were given up", registry=registry)
         self.ready = Gauge(
             "interest_ready", "1 once recovery is complete and partitions are consumed", registry=registry

@@ -1,14 +1,33 @@
 """The states of all partitions that this worker owns."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 import numpy.typing as npt
+import structlog
 
 from model_store.state import codec
 from model_store.state.arena import Arena
 from stream_app.contracts.errors import StopWorker
 from stream_app.contracts.validity import Record
+
+log = structlog.get_logger(__name__)
+
+SHOWN_KEY_BYTES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """A record of the changelog that is no state."""
+
+    record: Record
+    why: str
+
+    def __str__(self) -> str:
+        where = f"{self.record.topic}[{self.record.partition}] offset {self.record.offset}"
+        return f"{where}, key {(self.record.key or b'')[:SHOWN_KEY_BYTES]!r}: the state {self.why}"
 
 
 class States:
@@ -17,6 +36,7 @@ class States:
     def __init__(self) -> None:
         self._arenas: dict[int, Arena] = {}
         self._logged: dict[int, int] = {}
+        self._damaged: dict[int, dict[bytes, Damage]] = {}
 
     def __getitem__(self, partition: int) -> Arena:
         arena = self._arenas.get(partition)
@@ -41,25 +61,84 @@ class States:
     def nbytes(self) -> int:
         return sum(arena.nbytes for arena in self._arenas.values())
 
-    def restore(self, partition: int, records: Sequence[Record]) -> None:
-        """States read from the changelog, oldest first. A tombstone forgets its user."""
-        arena = self[partition]
-        kept = [record for record in _latest(records) if record.value]
-        gone = [record.key or b"" for record in _latest(records) if not record.value]
-        try:
-            arena.put([record.key or b"" for record in kept], codec.decode([record.value or b"" for record in kept]))
-        except codec.CodecError as error:
-            first, last = records[0], records[-1]
-            raise StopWorker(
-                f"{error} (changelog {first.topic}[{partition}], offsets {first.offset} to {last.offset})"
-            ) from error
-        for key in gone:
-            arena.take_back(key)
-        self.logged(partition, records[-1].offset)
+    # -- from the changelog
 
-    def logged(self, partition: int, offset: int) -> None:
-        """The changelog holds all of this partition's states up to this offset."""
+    def restore(self, partition: int, records: Sequence[Record], read_to: int) -> None:
+        """States read from the changelog, oldest first; the record at offset `read_to` comes next.
+
+        What is no state counts against its user only if nothing better follows, so it is
+        held against the partition no sooner than in `restored`. Raises StopWorker for a state that a later release
+        wrote.
+        """
+        for has_value, run in groupby(self._keyed(records), lambda record: bool(record.value)):
+            if has_value:
+                self._put(partition, list(run))
+            else:
+                self._take_back(partition, list(run))
+        self._logged[partition] = read_to - 1
+
+    def restored(self, partition: int, read_to: int) -> int:
+        """The changelog is read to its end. Returns how many users it shows otherwise than they are held, who are to be
+        written again. Raises StopWorker for users of whom the last record is no state."""
+        damaged = list(self._damaged.pop(partition, {}).values())
+        if damaged:
+            more = f" ({len(damaged) - 1} more users in this partition)" if len(damaged) > 1 else ""
+            raise StopWorker(
+                f"{damaged[0]}{more}. To go on, give the key a tombstone (a null value) in that partition "
+                "and start the worker: the user goes on from the last good record, if the log still has one, or anew"
+            )
+        self._logged[partition] = read_to - 1
+        return self[partition].rewrite_behind() if partition in self._arenas else 0
+
+    def _keyed(self, records: Sequence[Record]) -> Sequence[Record]:
+        keyed = [record for record in records if record.key is not None]
+        if len(keyed) < len(records):
+            first = next(record for record in records if record.key is None)
+            log.warning(
+                "changelog records without a key are no user's and are left out",
+                topic=first.topic, partition=first.partition, offset=first.offset, records=len(records) - len(keyed),
+            )  # fmt: skip
+        return keyed
+
+    def _put(self, partition: int, records: list[Record]) -> None:
+        good, states = self._decoded(partition, records)
+        self[partition].put([record.key or b"" for record in good], states)
+        self._clear(partition, good)
+
+    def _take_back(self, partition: int, tombstones: list[Record]) -> None:
+        for tombstone in tombstones:
+            self[partition].take_back(tombstone.key or b"")
+        self._clear(partition, tombstones)
+
+    def _decoded(self, partition: int, records: list[Record]) -> tuple[list[Record], npt.NDArray[np.void]]:
+        """Those that can be decoded, with their states; the others are kept in mind."""
+        while True:
+            try:
+                return records, codec.decode([record.value or b"" for record in records])
+            except codec.NewerCodec as error:
+                raise StopWorker(str(Damage(records[error.place], error.why))) from error
+            except codec.DamagedState as error:
+                bad = records[error.place]
+                # What came before the bad record may be of the same user, and must not clear it afterwards.
+                self._put(partition, records[: error.place])
+                self._damaged.setdefault(partition, {})[bad.key or b""] = Damage(bad, error.why)
+                records = records[error.place + 1 :]
+
+    def _clear(self, partition: int, records: list[Record]) -> None:
+        """Something better follows what was no state."""
+        damaged = self._damaged.get(partition)
+        if damaged:
+            for record in records:
+                damaged.pop(record.key or b"", None)
+
+    # -- into the changelog
+
+    def logged(self, partition: int, records: int, offset: int) -> bool:
+        """So many states were appended, the last one at this offset; the changelog now holds all of this partition's
+        states up to there. Returns whether nobody else wrote in between."""
+        alone = self._logged.get(partition, offset - records) == offset - records
         self._logged[partition] = offset
+        return alone
 
     def logged_to(self, partition: int) -> int | None:
         """Changelog offset up to which the states held are complete; None before anything was restored or written."""
@@ -67,16 +146,11 @@ class States:
 
     def keep_only(self, partitions: set[int]) -> None:
         """Drop the states of all other partitions."""
-        for partition in set(self._arenas) - partitions:
-            del self._arenas[partition]
-        for partition in set(self._logged) - partitions:
-            del self._logged[partition]
+        for partition in (self._arenas.keys() | self._logged.keys() | self._damaged.keys()) - partitions:
+            self._arenas.pop(partition, None)
+            self._logged.pop(partition, None)
+            self._damaged.pop(partition, None)
 
     def encode(self, partition: int, rows: npt.NDArray[np.int64]) -> tuple[memoryview, npt.NDArray[np.int64]]:
         """States of the users in `rows`, as `codec.encode` gives them."""
         return codec.encode(self[partition].records, rows)
-
-
-def _latest(records: Sequence[Record]) -> list[Record]:
-    """The last record of each key, in order."""
-    return list({record.key: record for record in records}.values())

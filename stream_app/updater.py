@@ -11,11 +11,12 @@ user costs. `flush.py` says why the order at the end is what it is.
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import NoReturn, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+import structlog
 
 from model_store.model import InterestModel
 from model_store.state.advance import Advanced, advance
@@ -30,8 +31,11 @@ from stream_app.observability import WorkerMetrics
 from stream_app.pending import Pending
 from stream_app.ports import Changelog, Clock, DeadLetterSink, InterestSink, RecommendationSink, SlabSource
 from stream_app.refresh import Offer, Refresher
+from stream_app.restoring import Restoring
 from stream_app.settings import Settings
 from stream_app.states import States
+
+log = structlog.get_logger(__name__)
 
 DECODE_EVENTS = 2048
 """Events decoded before the event loop gets a turn: about 4 ms."""
@@ -86,6 +90,7 @@ class Updater:
         self._metrics, self._clock = metrics, clock
         self.source: SlabSource | None = None
         self.states = States()
+        self._restoring = Restoring(metrics)
         self._limits = _limits(settings)
         self._kinds = kinds_by_topic(settings.kafka.topics.inputs)
         self._flush_policy = FlushPolicy.of(settings.flush)
@@ -139,17 +144,25 @@ class Updater:
             else:
                 await self.flush()
 
-    def restore(self, partition: int, records: Sequence[Record]) -> None:
-        self.states.restore(partition, records)
-        self._metrics.restored.inc(len(records))
+    def restore(self, partition: int, records: Sequence[Record], read_to: int) -> None:
+        self.states.restore(partition, records, read_to)
+        self._restoring.read(len(records))
+
+    def restoring(self, remaining: Mapping[int, int]) -> None:
+        self._restoring.remaining(remaining)
+
+    def restored(self, read_to: Mapping[int, int]) -> None:
+        self.states.keep_only(set(read_to))
+        behind = sum(self.states.restored(partition, offset) for partition, offset in read_to.items())
+        self._touched_since_flush += behind
+        self._restoring.ended(self.states.users, behind)
+        self._metrics.partitions.set(len(read_to))
+        self._metrics.users.set(self.states.users)
+        self._metrics.state_bytes.set(self.states.nbytes)
+        self._set_ready(True)
 
     def restored_to(self, partition: int) -> int | None:
         return self.states.logged_to(partition)
-
-    def keep_only(self, partitions: set[int]) -> None:
-        self.states.keep_only(partitions)
-        self._metrics.partitions.set(len(partitions))
-        self._set_ready(True)
 
     def _set_ready(self, ready: bool) -> None:
         self._metrics.ready.set(ready)
@@ -419,8 +432,19 @@ class Updater:
         async with asyncio.timeout(self._settings.flush.timeout_s):
             for partition, keys, values, ends in written:
                 offset = await self._timed("changelog", self._sinks.changelog.write(partition, keys, values, ends))
-                self.states.logged(partition, offset)
                 self._metrics.flush_bytes.inc(len(values))
+                if not self.states.logged(partition, len(keys), offset):
+                    self._write_again(partition, offset)
+
+    def _write_again(self, partition: int, offset: int) -> None:
+        """A fenced worker's late states may be the last of their users now, and compaction would keep only those."""
+        self._metrics.foreign_writes.inc()
+        users = self.states[partition].rewrite_all()
+        self._touched_since_flush += users
+        log.warning(
+            "somebody else has written into the changelog; the partition is written again",
+            topic=self._settings.kafka.changelog, partition=partition, before_offset=offset, users=users,
+        )  # fmt: skip
 
     def _gauge(self) -> None:
         self._metrics.users.set(self.states.users)

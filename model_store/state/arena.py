@@ -10,6 +10,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from model_store.kernels import kernel
 from model_store.state.layout import USER
 
 Rows = npt.NDArray[np.int64]
@@ -37,12 +38,14 @@ class Arena:
         records: `USER` [capacity]; rows from `len(arena)` on are zero. Unused capacity costs address space, not memory.
         keys: the key of each row: a user id, or that of a mark; empty where a user was forgotten.
         dirty: bool [capacity], rows changed since `take_dirty`.
+        behind: bool [capacity], rows of which the changelog's last record is not the one held; see `put`.
         stamp: int64 [capacity], the last cycle that touched a row (for `advance`).
     """
 
     def __init__(self, capacity: int = CAPACITY) -> None:
         self.records: npt.NDArray[np.void] = np.zeros(capacity, USER)
         self.dirty: npt.NDArray[np.bool_] = np.zeros(capacity, np.bool_)
+        self.behind: npt.NDArray[np.bool_] = np.zeros(capacity, np.bool_)
         self.stamp: Rows = np.zeros(capacity, np.int64)
         self.cycle = 0
         self.keys: list[bytes] = []
@@ -131,10 +134,11 @@ class Arena:
         return bool(self.records["events"][row] == 0 and self.records["erased_at_ms"][row] > 0)
 
     def put(self, keys: list[bytes], records: npt.NDArray[np.void]) -> None:
-        """Records as read from a changelog, oldest first; a record never replaces one with a higher version.
+        """Records as read from a changelog, oldest first; one never replaces another that is further on.
 
-        The version guard leaves out what a fenced worker wrote late. Marks come first, so that it does so too when
-        that worker knew nothing of the erasure.
+        So what a fenced worker wrote late is left out, and its user is behind from then on: compaction would keep that
+        last record and drop the one held. Marks come first, so that it is left out too when that worker knew nothing of
+        the erasure.
         """
         marks = [i for i, key in enumerate(keys) if key.startswith(_MARK)]
         if marks:
@@ -145,21 +149,40 @@ class Arena:
         self._put(keys, records)
 
     def _put(self, keys: list[bytes], records: npt.NDArray[np.void]) -> None:
-        latest = {key: i for i, key in enumerate(keys)}
-        rows = self.rows_of(list(latest))
-        records = records[list(latest.values())]
-        newer = records["version"] >= self.records["version"][rows]
-        self.records[rows[newer]] = records[newer]
-        # An id that was met by the mark of its erasure: log that once more, which takes the id back.
-        self.dirty[[row for row in rows[~newer].tolist() if self._is_mark(row)]] = True
+        rows = self.rows_of(keys)
+        _copy_newer(self.records, _words(self.records), self.behind, rows, records, _words(records))
 
     def take_back(self, key: bytes) -> None:
-        """A tombstone was read from the changelog. That of an id says nothing of the mark, which has its own key."""
+        """A tombstone was read from the changelog. That of an id says nothing of the mark, which has its own key.
+
+        An id gets one only when its mark is logged: where the state is newer than that, a fenced worker wrote it late.
+        """
         row = self._rows.get(key)
-        if row is not None and self._is_mark(row) and not key.startswith(_MARK):
-            self._conceal(row)
-        elif row is not None:
+        if row is None:
+            return
+        if key.startswith(_MARK) or self._is_older_than_its_mark(row, key):
             self.forget(key)
+        elif self._is_mark(row):
+            self._conceal(row)
+            self.behind[row] = False
+        else:
+            self.behind[row] = True
+
+    def _is_older_than_its_mark(self, row: int, user: bytes) -> bool:
+        mark = self._rows.get(mark_key(user))
+        return mark is not None and bool(self.records["version"][row] <= self.records["version"][mark])
+
+    def rewrite_behind(self) -> int:
+        """The changelog is read to its end: who is behind is to be written again. Returns how many."""
+        rows = np.flatnonzero(self.behind[: len(self)])
+        self.dirty[rows], self.behind[rows] = True, False
+        return len(rows)
+
+    def rewrite_all(self) -> int:
+        """Everybody who is known is to be written again. Returns how many."""
+        rows = np.flatnonzero(self.records["version"][: len(self)])
+        self.dirty[rows] = True
+        return len(rows)
 
     def expired_marks(self, before_ms: int) -> list[bytes]:
         """Keys of the marks of erasures before `before_ms`."""
@@ -171,7 +194,7 @@ class Arena:
         """Empty the record of a key that is here, and let go of the key; its row is for another."""
         row = self._rows.pop(key)
         self.records[row] = np.zeros((), USER)
-        self.keys[row], self.dirty[row] = b"", False
+        self.keys[row], self.dirty[row], self.behind[row] = b"", False, False
         self._free.append(row)
 
     def _row_of(self, key: bytes) -> int:
@@ -202,6 +225,7 @@ class Arena:
             capacity = max(needed, 2 * capacity)
             self.records = _grown(self.records, capacity)
             self.dirty = _grown(self.dirty, capacity)
+            self.behind = _grown(self.behind, capacity)
             self.stamp = _grown(self.stamp, capacity)
 
 
@@ -209,3 +233,19 @@ def _grown(column: npt.NDArray[Column], capacity: int) -> npt.NDArray[Column]:
     larger = np.zeros(capacity, column.dtype)
     larger[: len(column)] = column
     return larger
+
+
+def _words(records: npt.NDArray[np.void]) -> npt.NDArray[np.uint64]:
+    return records.view(np.uint64).reshape(len(records), USER.itemsize // 8)
+
+
+@kernel
+def _copy_newer(held, held_words, behind, rows, records, words):  # type: ignore[no-untyped-def]
+    """Copies n records to their rows unless what is there has a higher version or, of the same, later offers."""
+    for i in range(len(rows)):
+        row = rows[i]
+        version, offers = records[i].version, records[i].rec_seq
+        late = version < held[row].version or (version == held[row].version and offers < held[row].rec_seq)
+        behind[row] = late
+        if not late:
+            held_words[row] = words[i]

@@ -5,8 +5,10 @@
     then             those words, in order
 
 all little-endian. Exact, independent of what the words mean, and short for most users, since *empty is zero* in the
-layout. A tombstone (an empty value) is for the caller. Records of an older version are decoded by the layout of that
-version and copied field by field, so a field that was added since starts empty.
+layout. A tombstone (an empty value) is for the caller.
+
+Every release reads all versions that were ever written: a record of an older one is decoded by that version's layout
+and copied field by field, so a field that was added since starts empty. A newer one is refused.
 """
 
 from collections.abc import Sequence
@@ -20,10 +22,24 @@ from model_store.state.layout import USER
 VERSION = 1
 LAYOUTS: dict[int, np.dtype[np.void]] = {VERSION: USER}
 """Every layout that was ever written, by codec version; add, never change."""
+LAST_VERSION = 255
+"""Versions end here: a larger first word is no version but damage, or text that somebody else wrote."""
 
 
 class CodecError(ValueError):
-    """A changelog record that is not a state: the topic is not this table's changelog, or is damaged."""
+    """A value that cannot be decoded. `place` is its index among those given."""
+
+    def __init__(self, place: int, why: str) -> None:
+        super().__init__(f"state record {place} {why}")
+        self.place, self.why = place, why
+
+
+class DamagedState(CodecError):  # noqa: N818  # what it is, not what went wrong
+    """Not a state: damaged, or written by somebody else."""
+
+
+class NewerCodec(CodecError):  # noqa: N818
+    """A state that a later release wrote."""
 
 
 def encode(records: npt.NDArray[np.void], rows: npt.NDArray[np.int64]) -> tuple[memoryview, npt.NDArray[np.int64]]:
@@ -37,7 +53,7 @@ def encode(records: npt.NDArray[np.void], rows: npt.NDArray[np.int64]) -> tuple[
 
 
 def decode(values: Sequence[bytes]) -> npt.NDArray[np.void]:
-    """`USER` [n] of n encoded states. Raises CodecError that names the first bad one."""
+    """`USER` [n] of n encoded states. Raises DamagedState or NewerCodec, which names the first such one."""
     lengths = np.fromiter(map(len, values), np.int64, len(values))
     _refuse(np.flatnonzero((lengths == 0) | (lengths % 8 != 0)), "its length is not a whole number of words")
     ends = np.zeros(len(values) + 1, np.int64)
@@ -57,9 +73,11 @@ def _decode_version(
     raw: npt.NDArray[np.uint64], ends: npt.NDArray[np.int64], chosen: npt.NDArray[np.int64], version: int
 ) -> npt.NDArray[np.void]:
     if version not in LAYOUTS:
-        raise CodecError(
-            f"state record {int(chosen[0])} has codec version {version}; this release reads {sorted(LAYOUTS)}: "
-            "run the release that wrote it, or rebuild the table from the input topics"
+        if version < min(LAYOUTS) or version > LAST_VERSION:
+            raise DamagedState(int(chosen[0]), f"is damaged: {version} is no codec version")
+        raise NewerCodec(
+            int(chosen[0]),
+            f"has codec version {version}, this release reads up to {VERSION}: a later one wrote it, upgrade to that",
         )
     layout = LAYOUTS[version]
     old = np.zeros(len(chosen), layout)
@@ -70,7 +88,7 @@ def _decode_version(
 
 def _refuse(bad: npt.NDArray[np.int64], why: str) -> None:
     if len(bad):
-        raise CodecError(f"state record {int(bad[0])} is damaged: {why}")
+        raise DamagedState(int(bad[0]), f"is damaged: {why}")
 
 
 def _upgraded(old: npt.NDArray[np.void]) -> npt.NDArray[np.void]:

@@ -30,7 +30,6 @@ class SlabApp(faust.App):
             partitions=settings.kafka.partitions,
             key_type=bytes,
             value_type=bytes,
-            recovery_buffer_size=16,  # counts messages, which are slabs
         )
 
     async def on_start(self) -> None:

@@ -1,6 +1,6 @@
 """What the slab transport, table and recovery need of the rest of the worker."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from stream_app.contracts.slab import Slab
@@ -19,11 +19,15 @@ class Engine(Protocol):
         When `fenced`, the group has dropped this member: forget the states too, they belong to another worker.
         """
 
-    def restore(self, partition: int, records: Sequence[Record]) -> None:
-        """States read from the changelog, oldest first."""
+    def restore(self, partition: int, records: Sequence[Record], read_to: int) -> None:
+        """States read from the changelog, oldest first, and the offset that is read next."""
+
+    def restoring(self, remaining: Mapping[int, int]) -> None:
+        """How many records, at most, each partition still has to be read; those that are done are not among them."""
+
+    def restored(self, read_to: Mapping[int, int]) -> None:
+        """Recovery is complete: these partitions are ours, read up to before these offsets. The states of all others
+        are to be dropped."""
 
     def restored_to(self, partition: int) -> int | None:
         """The changelog offset up to which the states held are complete, None to read from the start."""
-
-    def keep_only(self, partitions: set[int]) -> None:
-        """Recovery is complete: these partitions are ours, the states of all others are to be dropped."""

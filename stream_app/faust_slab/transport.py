@@ -96,7 +96,7 @@ class SlabConsumer(driver.Consumer):
         super().__init__(*args, **kwargs)
         self.epoch = 0
         self._account = Account()
-        self._fetching = asyncio.Lock()
+        self.fetching = asyncio.Lock()
         self._backlog_events = 0
         self._room = asyncio.Event()
         self._room.set()
@@ -122,10 +122,11 @@ class SlabConsumer(driver.Consumer):
         if self.should_stop or not self.flow_active or epoch != self.epoch:
             return
         wanted = {tp: part for tp, part in (fetched or {}).items() if self._is_wanted(tp, active)}
-        for tp in [tp for tp in wanted if self._is_changelog_tp(tp)]:
-            records = wanted.pop(tp).records
-            if records:
-                yield tp, self._message(tp, (Slab(tp.topic, tp.partition, records, epoch),))
+        logs = {tp: wanted.pop(tp) for tp in list(wanted) if self._is_changelog_tp(tp)}
+        if logs:
+            await self.app.tables.recovery.take(logs, lambda: epoch == self.epoch)
+            if epoch != self.epoch:
+                return
         slabs = self._delivered(wanted)
         if slabs:
             tp = TP(slabs[0].topic, slabs[0].partition)
@@ -146,7 +147,7 @@ class SlabConsumer(driver.Consumer):
     async def _getmany(self, active_partitions: Any, timeout: float) -> Any:
         """Faust hands its live set to the consumer's thread. Pausing empties it while a poll is under way; to aiokafka
         an empty set means every partition, and what such a poll takes out is lost. So: a copy, and none if empty."""
-        async with self._fetching:
+        async with self.fetching:
             wanted = frozenset(active_partitions)
             return await super()._getmany(wanted, timeout) if wanted and self.flow_active else {}
 
@@ -224,7 +225,7 @@ class SlabConsumer(driver.Consumer):
 
         Holds the fetch lock, since a poll from before the seek would take records out behind it.
         """
-        async with self._fetching:
+        async with self.fetching:
             await super().perform_seek()
             sources = [tp for tp in self.assignment() if not self._is_changelog_tp(tp)]
             if not sources:

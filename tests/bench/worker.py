@@ -98,6 +98,12 @@ class Worker:
         times = self.seen.cpu_times()
         return float(times.user + times.system)
 
+    def memory(self) -> tuple[int, int]:
+        """Resident bytes of the process: the most that they were, and what they are now."""
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        kib = {line.split()[0]: int(line.split()[1]) for line in status.splitlines() if line.startswith("Vm")}
+        return 1024 * kib["VmHWM:"], 1024 * kib["VmRSS:"]
+
     def wait(self, what: str, condition: Any, timeout_s: float, poll_s: float = 0.1) -> Scrape:
         """The first scrape for which `condition(scrape)` holds. Raises TimeoutError that says what did not happen."""
         deadline = time.monotonic() + timeout_s

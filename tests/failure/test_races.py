@@ -3,6 +3,7 @@
 import asyncio
 import json
 import threading
+from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -98,8 +99,9 @@ class Log:
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self._ends: Counter[int] = Counter()
 
-    async def write(self, _partition: int, keys: Sequence[bytes], values: memoryview, ends: Any) -> int:
+    async def write(self, partition: int, keys: Sequence[bytes], values: memoryview, ends: Any) -> int:
         self._world.logged += len(keys)
         await self._world.log_gate.wait()
         raw = {key: bytes(values[ends[place] : ends[place + 1]]) for place, key in enumerate(keys)}
@@ -107,7 +109,8 @@ class Log:
             self._world.states.pop(key, None)
             del raw[key]
         self._world.states |= dict(zip(raw, codec.decode(list(raw.values())), strict=True))
-        return self._world.logged - 1
+        self._ends[partition] += len(keys)
+        return self._ends[partition] - 1
 
 
 class HeldIndex:

@@ -76,7 +76,9 @@ class Worker:
         self.log = _compacted(self.log, dice)
         self.states, self.applied = States(), self.committed
         for start in range(0, len(self.log), slab):
-            self.states.restore(0, self.log[start : start + slab])
+            part = self.log[start : start + slab]
+            self.states.restore(0, part, start + len(part))
+        self.states.restored(0, len(self.log))
 
     def late_write(self, user: bytes) -> None:
         """A fenced worker logs the first state that it ever knew of a user, who was erased since."""

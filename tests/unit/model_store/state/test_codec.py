@@ -65,8 +65,14 @@ def test_a_record_with_words_too_many_is_named() -> None:
 def test_a_codec_version_from_the_future_is_refused_with_advice() -> None:
     (good,) = _encoded(_random_states(1, 0.5))
     newer = (99).to_bytes(8, "little") + good[8:]
-    with pytest.raises(codec.CodecError, match=r"codec version 99; this release reads \[1\]: run the release"):
-        codec.decode([newer])
+    with pytest.raises(codec.NewerCodec, match=r"state record 1 has codec version 99, .* upgrade") as refused:
+        codec.decode([good, newer])
+    assert refused.value.place == 1
+
+
+def test_text_of_somebody_else_is_damage_and_no_version() -> None:
+    with pytest.raises(codec.DamagedState, match="state record 0 is damaged"):
+        codec.decode([b'{"event_id":"e1","user":"u1"} ..'])
 
 
 def test_an_older_layout_is_read_field_by_field(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,3 +86,30 @@ def test_an_older_layout_is_read_field_by_field(monkeypatch: pytest.MonkeyPatch)
     assert decoded[0].tobytes() == _random_states(1, 0.5)[0].tobytes()
     assert (decoded[1]["version"], decoded[1]["events"]) == (7, 9)
     assert not decoded[1]["rank"].any()
+
+
+# A state as version 1 wrote it, by hand: every later codec must read just this out of it. Never change it.
+VERSION_1 = bytes.fromhex(
+    "0100000000000000f70c0000000000000000000000000000000000000000000000002000000000000000000000000000"
+    "000000000048000000000038000060200000004040000000070000000000000005000000000000000b00000000000000"
+    "030000000000000002000000000000007bc02cc89901000000dc20749701000078563412efbeadde0300000000000000"
+    "0000003f00000000000000000000a0bf00000000000000400000000056c22c00947c0200934f0000020000000078e768"
+    "000000000100008000000000020000004d0000000000000000000100ffff00000000008100000000"
+)
+
+
+def test_version_1_is_read_for_ever() -> None:
+    (state,) = codec.decode([VERSION_1])
+    assert (state["version"], state["events"], state["clicks"]) == (7, 5, 2)
+    assert state["next_offset"].tolist() == [11, 0, 3, 2]
+    assert (state["event_ts_ms"], state["erased_at_ms"]) == (1_760_000_000_123, 1_750_000_000_000)
+    assert state["ring"][:3].tolist() == [0xDEADBEEF12345678, 3, 0]
+    assert (state["rank"][1, 2], state["social"][-1], state["content_weight"]) == (0.5, -1.25, 2.0)
+    assert state["bucket_head"].tolist() == [2933334, 162964, 20371]
+    assert (state["rated_ts_s"][0], state["rated_value"][0], state["followee_active"]) == (
+        1_760_000_000,
+        -1,
+        0x80000001,
+    )
+    assert (state["seen_count"].tolist(), state["rec_item"][9], state["bucket_follows"][-1]) == ([2, 0], 77, 1)
+    assert state["rec_sketch"][31] == -127
