@@ -38,7 +38,7 @@ class Member(Worker):
         """Returns at once; see `wait_ready`. One with wounds is not expected to stay."""
         with self._lock:
             self._start(wounds)
-            self._meant_to_run = not any("kill" in wound for wound in wounds)
+            self._meant_to_run = not wounds
 
     def _start(self, given: Sequence[wounds.Wound]) -> None:
         self._env = self._healthy | wounds.environment([*self._always, *given])

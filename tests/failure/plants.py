@@ -25,11 +25,6 @@ def _to_nan(outputs: Any) -> Any:
     return outputs
 
 
-def _to_infinity(outputs: Any) -> Any:
-    outputs[-1, 0] = float("inf")
-    return outputs
-
-
 def _stall(result: Any) -> Any:
     time.sleep(STALL_S)
     return result
@@ -85,7 +80,6 @@ def _harmed(work: Callable[..., Any], harm: Harm, when: Path) -> Callable[..., A
 PLANTS: Mapping[str, tuple[Callable[[Harm, Path], None], Harm]] = {
     "tensorflow-raises": (_in_readout, _raise),
     "tensorflow-gives-nan": (_in_readout, _to_nan),
-    "tensorflow-gives-infinity": (_in_readout, _to_infinity),
     "tensorflow-stalls": (_in_readout, _stall),
     "advance-raises": (_in_advance, _raise),
     "loop-hangs": (_in_loop, _stall),

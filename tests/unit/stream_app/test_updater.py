@@ -1,7 +1,16 @@
 """What the updater counts, on a world without Kafka and Redis."""
 
+import threading
+from dataclasses import replace
+from typing import Any, cast
+
+import pytest
+
+from model_store.encoder.readout import Readout
 from model_store.model import InterestModel
-from tests.failure.test_races import NOW_MS, model, record, run, running, slab, until, user_in
+from stream_app.compute import Bench
+from stream_app.contracts.errors import StopWorker
+from tests.failure.test_races import NOW_MS, World, model, record, run, running, slab, until, user_in
 
 DAY_MS = 86_400_000
 
@@ -18,5 +27,45 @@ def test_an_event_older_than_the_windows_is_counted_and_applied_where_it_still_c
             late = updater._metrics.registry.get_sample_value("interest_late_events_total", {"kind": "click"})
             assert late == 1
             assert record(updater, user)["rank_weight"].all()
+
+    run(story())
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_values_that_are_not_finite_stop_the_worker_before_anything_is_written(
+    model: InterestModel, value: float
+) -> None:
+    world, readout = World(), BrokenReadout(model.readout, value)
+
+    async def story() -> None:
+        async with running(replace(model, readout=cast(Any, readout)), world) as (updater, _):
+            updater.put(slab(world, "click", [user_in(0)]))
+            await until(lambda: readout.asked)
+
+    with pytest.raises(StopWorker, match=rf"model {model.version} gives NaN or infinity for 1 of 1 users"):
+        run(story())
+    assert (world.redis, world.published, world.logged) == ({}, [], 0)
+
+
+class BrokenReadout:
+    """One weight too many."""
+
+    def __init__(self, readout: Readout, value: float) -> None:
+        self._readout, self._value = readout, value
+        self.asked = False
+
+    def small(self, rows: Any) -> Any:
+        outputs, self.asked = self._readout.small(rows), True
+        outputs[0, 3] = self._value
+        return outputs
+
+
+def test_work_that_does_not_come_back_stops_the_worker() -> None:
+    over = threading.Event()
+
+    async def story() -> None:
+        with pytest.raises(StopWorker, match=r"the readout thread has not come back from .*wait for 0.05 s"):
+            await Bench("readout", 0.05).run(False, over.wait, 10.0)
+        over.set()
 
     run(story())
