@@ -9,6 +9,7 @@ import time
 import traceback
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NoReturn
 
 import faust
@@ -27,7 +28,7 @@ from stream_app.settings import Settings
 from stream_app.sinks.changelog import KafkaChangelog
 from stream_app.sinks.dead_letters import FloodGuard, KafkaDeadLetters
 from stream_app.sinks.recommendations import KafkaRecommendations
-from stream_app.sinks.redis import RedisSink
+from stream_app.sinks.redis import Loss, RedisSink
 from stream_app.updater import Updater
 
 log = structlog.get_logger(__name__)
@@ -55,7 +56,11 @@ def build_app(settings: Settings, model: InterestModel, metrics: WorkerMetrics) 
     app = SlabApp(settings)
     topics = settings.kafka.topics
     sinks = WorkerSinks(
-        RedisSink(settings.redis, on_retry=metrics.redis_retries.inc),
+        RedisSink(
+            settings.redis,
+            on_retry=metrics.redis_retries.inc,
+            on_loss=partial(_tell_loss, metrics),
+        ),
         KafkaRecommendations(app.kafka_producer, topics.recommendations),
         KafkaDeadLetters(app.kafka_producer, topics.dead_letters),
         KafkaChangelog(app.kafka_producer, settings.kafka.changelog),
@@ -76,6 +81,15 @@ def build_app(settings: Settings, model: InterestModel, metrics: WorkerMetrics) 
     }.items():
         app.task(_crash_only(name, task))
     return app
+
+
+def _tell_loss(metrics: WorkerMetrics, found: Loss) -> None:
+    metrics.redis_losses.labels(found).inc()
+    what = {
+        "empty": "Redis holds nothing of ours: it is new, or has lost everything",
+        "replaced": "Redis was restarted or failed over, and may lack its last writes",
+    }[found]
+    log.warning(f"{what}. To refill it from the state table: interest rebuild-redis", found=found)
 
 
 def wall_clock_ms() -> int:

@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from stream_app.commands import bench, demo, doctor, models, offsets, replay, show, topics, train, worker
+from stream_app.commands import bench, demo, doctor, models, offsets, rebuild_redis, replay, show, topics, train, worker
 from stream_app.commands.errors import explain
 from stream_app.commands.output import OK, print_error
 
@@ -30,6 +30,7 @@ app.command(rich_help_panel="Run")(worker.worker)
 app.add_typer(topics.app, name="topics", rich_help_panel="Run")
 app.add_typer(offsets.app, name="offsets", rich_help_panel="Run")
 app.command(rich_help_panel="Run")(replay.replay)
+app.command("rebuild-redis", rich_help_panel="Run")(rebuild_redis.rebuild_redis)
 app.command(rich_help_panel="Look")(show.show)
 app.command(rich_help_panel="Look", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
     bench.bench

@@ -115,6 +115,12 @@ class WorkerMetrics:
         self.redis_retries = Counter(
             "interest_redis_retries", "Writes to Redis that were tried again", registry=registry
         )
+        self.redis_losses = Counter(
+            "interest_redis_losses",
+            "Times Redis was found empty, or replaced by another server: interest rebuild-redis refills it",
+            ["found"],
+            registry=registry,
+        )
         self.write_errors = Counter(
             "interest_write_errors",
             "Writes that failed for good, after which the worker stops: redis, publish, dead_letter, changelog",

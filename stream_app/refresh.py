@@ -1,7 +1,7 @@
 """From touched users to what the world is told: interest views, and recommendations for those who are due one."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -113,24 +113,34 @@ class Refresher:
         Users of all partitions go through the model together.
         """
         offer = Offer(pending)
-        for segments in self._groups(pending):
-            reading = await self._read(segments)
-            with self._metrics.stage.labels("readout").time():
-                outputs = await self._read_out(reading.features)
-            views = self._views(segments, reading, outputs, now_ms)
-            offer.recommendations += [Encoded(views.keys[user], None) for user in np.flatnonzero(views.erased).tolist()]
-            now = _Round(segments, outputs, reading.erased_at_ms, views, now_ms)
+        async for now in self._rounds(pending.touched(), now_ms):
+            erased = np.flatnonzero(now.views.erased).tolist()
+            offer.recommendations += [Encoded(now.views.keys[user], None) for user in erased]
             if self._recommend.enabled and self.model.index.item_ids:
                 with self._metrics.stage.labels("recommend").time():
                     await self._add_recommendations(now, offer)
             offer.views.append(now.views)
         return offer
 
-    def _groups(self, pending: Pending) -> Iterator[list[_Segment]]:
+    async def views(self, partition: int, rows: Rows, now_ms: int) -> AsyncIterator[InterestViews]:
+        """Views of users of one partition, in the order of their rows (int64 [n]). Nothing is recommended or noted."""
+        none = np.full(len(rows), -1)
+        async for now in self._rounds({partition: Touched(rows, none, none, [])}, now_ms):
+            yield now.views
+
+    async def _rounds(self, touched: Mapping[int, Touched], now_ms: int) -> AsyncIterator[_Round]:
+        for segments in self._groups(touched):
+            reading = await self._read(segments)
+            with self._metrics.stage.labels("readout").time():
+                outputs = await self._read_out(reading.features)
+            views = self._views(segments, reading, outputs, now_ms)
+            yield _Round(segments, outputs, reading.erased_at_ms, views, now_ms)
+
+    def _groups(self, by_partition: Mapping[int, Touched]) -> Iterator[list[_Segment]]:
         """All touched users, in groups of at most one batch of the model."""
         group: list[_Segment] = []
         size = 0
-        for partition, touched in pending.touched().items():
+        for partition, touched in by_partition.items():
             for part in _parts(touched, self._large_batch):
                 if size + len(part.rows) > self._large_batch:
                     yield group

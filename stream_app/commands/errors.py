@@ -22,6 +22,7 @@ def explain(problem: Exception) -> tuple[str, int] | None:
 MENDABLE = (
     "stream_app.topics.KafkaUnreachableError",
     "stream_app.offsets.OffsetsError",
+    "stream_app.rebuild.RebuildError",
     "stream_app.replay.ReplayError",
     "stream_app.sources.SourceError",
     "stream_app.local.errors.LocalServerError",

@@ -24,6 +24,9 @@ TOP_TOPICS = 10
 
 _INTEREST, _REC, _CLOSE = b"interest:{", b"rec:{", b"}"
 _ESCAPED = {b"}": b"%7D", b"%": b"%25"}
+_UNESCAPED = {escaped: first for first, escaped in _ESCAPED.items()}
+EVERYBODY = _INTEREST + b"*" + _CLOSE
+"""Pattern of all users' hashes, for SCAN."""
 
 
 class Field(StrEnum):
@@ -67,6 +70,13 @@ class ModelCard(msgspec.Struct, frozen=True):
 def interest_key(user_id: bytes) -> bytes:
     """Key of the user's hash."""
     return _INTEREST + _tagged(user_id) + _CLOSE
+
+
+def user_of(key: bytes) -> bytes:
+    """The user id of an `interest_key`."""
+    tagged = key.removeprefix(_INTEREST).removesuffix(_CLOSE)
+    first = _UNESCAPED.get(tagged[:3])
+    return first + tagged[3:] if first else tagged
 
 
 def recommendation_key(user_id: bytes) -> bytes:

@@ -7,9 +7,10 @@ That makes every failure simple: write the same again.
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
 import structlog
@@ -21,6 +22,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_aft
 
 from stream_app.contracts.errors import SinkStopped
 from stream_app.contracts.redis_layout import (
+    EVERYBODY,
     FACETS,
     MODEL_KEY,
     VECTOR_BYTES,
@@ -28,6 +30,7 @@ from stream_app.contracts.redis_layout import (
     interest_keys,
     model_fields,
     recommendation_key,
+    user_of,
 )
 from stream_app.contracts.views import InterestViews
 from stream_app.settings import Redis as RedisSettings
@@ -37,6 +40,7 @@ from stream_app.sinks.interest_blob import pack
 _USERS_PER_ROUND_TRIP = 1_000
 # While a round trip is answered the next one is packed.
 _LANES = 2
+_KEYS_PER_SCAN = 10_000
 # A Redis that came back empty learns the model card again after this time.
 _ANNOUNCE_EVERY_MS = 60_000
 
@@ -57,10 +61,22 @@ _PASSING = (
 # that older servers report from inside a script as a plain error.
 _PASSING_WORDS = ("OOM ", "READONLY ", "LOADING ", "MISCONF ", "NOREPLICAS ", "BUSY ", "CLUSTERDOWN ", "MASTERDOWN ")
 
+Loss = Literal["empty", "replaced"]
+"""Redis holds nothing of ours, not even the model card; or it is another server than before, which may lack the last
+writes: one that was restarted, or a replica that took over."""
+
 T = TypeVar("T")
 _Command = tuple[Any, ...]
 
 _log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """Over what to write (`mode` in guarded_write.lua), and for how long it is to live."""
+
+    mode: Literal["write", "fill", "look"]
+    ttl_s: int
 
 
 class RedisSink:
@@ -69,16 +85,24 @@ class RedisSink:
     Args:
         settings: where Redis is, lifetimes of keys, patience.
         on_retry: called before each repeated attempt, for a metric.
+        on_loss: called when Redis seems to have lost what was written.
     """
 
-    def __init__(self, settings: RedisSettings, on_retry: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        settings: RedisSettings,
+        on_retry: Callable[[], None] | None = None,
+        on_loss: Callable[[Loss], None] = lambda _found: None,
+    ) -> None:
         self._settings = settings
-        self._on_retry = on_retry
+        self._on_retry, self._on_loss = on_retry, on_loss
         self._client = _client(settings)
         self._script = _script()
         self._sha = hashlib.sha1(self._script, usedforsecurity=False).hexdigest()
         self._card: ModelCard | None = None
         self._announced_ms = 0
+        self._demoted = False  # the server has said that it is a replica, and has taken no write since
+        self._meeting = asyncio.Lock()
 
     async def open(self) -> None:
         """Reach Redis and load the script. Raises SinkStopped when Redis does not answer for `give_up_s`."""
@@ -91,7 +115,8 @@ class RedisSink:
     async def announce(self, card: ModelCard, now_ms: int) -> None:
         """Tell readers which model is in use; `write` repeats it now and then."""
         self._card, self._announced_ms = card, now_ms
-        await self._patiently(partial(self._write_card, card, now_ms))
+        if not await self._patiently(partial(self._write_card, card, now_ms)):
+            self._on_loss("empty")
 
     async def write(self, views: InterestViews) -> int:
         """Write the views. Returns how many users were written; the others have a newer version in Redis already.
@@ -101,35 +126,52 @@ class RedisSink:
         """
         if self._card is not None and views.updated_at_ms - self._announced_ms >= _ANNOUNCE_EVERY_MS:
             await self.announce(self._card, views.updated_at_ms)
+        return await self._write_by(_Rule("write", self._settings.ttl_s), views)
+
+    async def fill(self, views: InterestViews, ttl_s: int, *, dry_run: bool = False) -> int:
+        """Write the views of users whom Redis lacks, or has in an older version or by another model, to live `ttl_s`.
+
+        Returns how many they are; a dry run counts them only. Raises SinkStopped as `write` does.
+        """
+        return await self._write_by(_Rule("look" if dry_run else "fill", ttl_s), views)
+
+    async def users(self) -> list[bytes]:
+        """Ids of all users that Redis has a hash of, in no order. Raises SinkStopped as `write` does."""
+        return await self._patiently(self._scan)
+
+    async def _scan(self) -> list[bytes]:
+        keys = self._client.scan_iter(match=EVERYBODY, count=_KEYS_PER_SCAN)
+        return list({user_of(key) async for key in keys})  # SCAN may repeat one
+
+    async def _write_by(self, rule: _Rule, views: InterestViews) -> int:
         starts = range(0, len(views), _USERS_PER_ROUND_TRIP)
         if len(starts) == 1:
-            return await self._write_lane(views, starts)
-        written = await asyncio.gather(*(self._write_lane(views, starts[lane::_LANES]) for lane in range(_LANES)))
-        return sum(written)
+            return await self._write_lane(rule, views, starts)
+        lanes = (self._write_lane(rule, views, starts[lane::_LANES]) for lane in range(_LANES))
+        return sum(await asyncio.gather(*lanes))
 
-    async def _write_lane(self, views: InterestViews, starts: range) -> int:
+    async def _write_lane(self, rule: _Rule, views: InterestViews, starts: range) -> int:
         written = 0
         for start in starts:
             commands: list[_Command] = []
-            for command in self._commands(views, start, min(start + _USERS_PER_ROUND_TRIP, len(views))):
+            for command in self._commands(rule, views, start, min(start + _USERS_PER_ROUND_TRIP, len(views))):
                 if commands:
                     await asyncio.sleep(0)  # packing goes by turns with everything else in the loop
                 commands.append(command)
             written += sum(await self._patiently(partial(self._round_trip, commands)))
         return written
 
-    def _commands(self, views: InterestViews, start: int, stop: int) -> Iterator[_Command]:
+    def _commands(self, rule: _Rule, views: InterestViews, start: int, stop: int) -> Iterator[_Command]:
         # A script's keys must lie in one slot of a cluster, and only one user's do.
         step = 1 if self._settings.cluster else self._settings.users_per_script
         for first in range(start, stop, step):
-            yield self._command(views, first, min(first + step, stop))
+            yield self._command(rule, views, first, min(first + step, stop))
 
-    def _command(self, views: InterestViews, start: int, stop: int) -> _Command:
+    def _command(self, rule: _Rule, views: InterestViews, start: int, stop: int) -> _Command:
         erased = (start + views.erased[start:stop].nonzero()[0]).tolist()
         told = [i for i in range(start, stop) if i in views.recommendations and not views.erased[i]]
         keys = interest_keys(views.keys[start:stop])
         keys += [recommendation_key(views.keys[i]) for i in sorted(erased + told)]
-        settings = self._settings
         return (
             "EVALSHA",
             self._sha,
@@ -138,17 +180,18 @@ class RedisSink:
             views.generation,
             views.updated_at_ms,
             views.model_version,
-            settings.ttl_s,
-            settings.erased_ttl_s,
+            rule.ttl_s,
+            self._settings.erased_ttl_s,
             stop - start,
             pack(views, start, stop),
+            rule.mode,
             *[views.recommendations[i] for i in told],
         )
 
     async def _round_trip(self, commands: list[_Command]) -> list[int]:
         results = await self._send(commands)
         if any(isinstance(result, exceptions.NoScriptError) for result in results):
-            await self._load_script()
+            await self._meet_again()
             results = await self._send(commands)
         for result in results:
             if isinstance(result, Exception):
@@ -165,9 +208,23 @@ class RedisSink:
     async def _load_script(self) -> None:
         await self._client.script_load(self._script.decode())
 
-    async def _write_card(self, card: ModelCard, now_ms: int) -> None:
+    async def _meet_again(self) -> None:
+        """A server that does not know the script is another one than before, or was restarted."""
+        async with self._meeting:
+            if all(await self._client.script_exists(self._sha)):
+                return  # another lane, or another worker, was here first
+            await self._load_script()
+            self._demoted = False
+            if self._card is not None:
+                there = await self._write_card(self._card, self._announced_ms)
+                self._on_loss("replaced" if there else "empty")
+
+    async def _write_card(self, card: ModelCard, now_ms: int) -> bool:
+        """Returns whether there was one before."""
+        there = bool(await self._client.exists(MODEL_KEY))
         await self._client.hset(MODEL_KEY, mapping=model_fields(card, now_ms))
         await self._client.expire(MODEL_KEY, self._settings.ttl_s)
+        return there
 
     async def _patiently(self, attempt: Callable[[], Awaitable[T]]) -> T:
         """Repeat an attempt while Redis fails in a way that passes."""
@@ -180,7 +237,11 @@ class RedisSink:
                 reraise=True,
             ):
                 with trial:
-                    return await attempt()
+                    result = await attempt()
+                    if self._demoted:
+                        self._demoted = False
+                        self._on_loss("replaced")
+                    return result
         except exceptions.RedisError as error:
             raise SinkStopped(self._explain(error)) from error
         raise AssertionError("unreachable: tenacity returns or raises")
@@ -188,6 +249,7 @@ class RedisSink:
     def _before_sleep(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
         _log.warning("redis_retry", address=self._address, attempt=state.attempt_number, error=str(error))
+        self._demoted |= "READONLY " in str(error) or isinstance(error, exceptions.ReadOnlyError)
         if self._on_retry:
             self._on_retry()
 
@@ -201,11 +263,11 @@ class RedisSink:
         if passes(error):
             return (
                 f"{where} did not accept writes for {self._settings.give_up_s:g} s ({why}). Check that it runs, can be"
-                " reached and has memory left. Nothing is lost: the worker resumes when it is started again."
+                " reached and has memory left. Nothing is lost: what is missing is written when this is started again."
             )
         return (
             f"{where} refuses writes ({why}). Check the rights of the user, and that no other program writes keys named"
-            " interest:* or rec:*. Nothing is lost: the worker resumes when it is started again."
+            " interest:* or rec:*. Nothing is lost: what is missing is written when this is started again."
         )
 
 

@@ -263,6 +263,50 @@ def test_many_users_over_several_round_trips(redis_settings: RedisSettings, redi
         assert all(reader.recommendations(users[i]) == recommendation(users[i]) for i in list(told)[::40])
 
 
+def test_fill_writes_what_is_missing_older_or_of_another_model(redis_settings: RedisSettings, redis_url: str) -> None:
+    """And nothing else, so a repetition writes nothing; a dry run counts the same."""
+    users = ["fill-missing", "fill-older", "fill-same", "fill-newer", "fill-model", "fill-erased"]
+    versions = np.array([1, 4, 5, 6, 5, 5])
+    held = replace(random_views(users, seed=1), version=versions)
+    other_model = random_views(["fill-model"], version=5, seed=1, model_version="model-6")
+    told = {i: wire.encode(recommendation(user)) for i, user in enumerate(users)}
+    state = random_views(users, version=5, seed=2, erased=np.arange(6) == 5, recommendations=told)
+
+    async def use(sink: RedisSink) -> list[int]:
+        await sink.write(held)
+        with redis.Redis.from_url(redis_url) as client:
+            client.delete(interest_key(b"fill-missing"), interest_key(b"fill-model"))
+        await sink.write(other_model)
+        counted = await sink.fill(state, 1_000, dry_run=True)
+        with InterestReader(redis_url) as reader:
+            assert reader.get("fill-missing") is None
+            assert reader.recommendations("fill-older") is None
+        return [counted, await sink.fill(state, 1_000), await sink.fill(state, 1_000)]
+
+    assert run(redis_settings, use) == [3, 3, 0]
+    with redis.Redis.from_url(redis_url) as client, InterestReader(redis_url) as reader:
+        for i, user in enumerate(users):
+            filled = user in ("fill-missing", "fill-older", "fill-model")
+            assert_read_back(reader.get(user), state if filled else held, i)
+            assert (reader.recommendations(user) == recommendation(user)) is filled
+            assert (client.ttl(interest_key(user.encode())) <= 1_000) is filled
+
+
+def test_fill_erases_who_is_erased(redis_settings: RedisSettings, redis_url: str) -> None:
+    old, erased = (
+        random_views(["fill-gone"], version=3),
+        random_views(["fill-gone"], version=4, erased=np.array([True])),
+    )
+
+    async def use(sink: RedisSink) -> list[int]:
+        await sink.write(old)
+        return [await sink.fill(erased, 1_000), await sink.fill(erased, 1_000)]
+
+    assert run(redis_settings, use) == [1, 0]
+    with InterestReader(redis_url) as reader:
+        assert reader.get("fill-gone") is None
+
+
 def test_nobody_touched_is_nothing_written(redis_settings: RedisSettings) -> None:
     assert write(redis_settings, random_views([])) == [0]
 
@@ -390,6 +434,36 @@ def test_model_card_is_announced_and_kept_alive(own_server: LocalValkey) -> None
                 reader.model()
 
     run(impatient(own_server.url), use)
+
+
+def test_a_server_that_has_lost_something_is_noticed_once(own_server: LocalValkey) -> None:
+    """Empty: no model card. Replaced: another process, or one that was a replica for a while."""
+    found: list[str] = []
+    many = random_views([f"lost-{i}" for i in range(3_000)])  # in several round trips at once
+
+    async def main() -> None:
+        sink = RedisSink(impatient(own_server.url), on_loss=found.append)
+        await sink.open()
+        with redis.Redis.from_url(own_server.url) as client:
+            await sink.announce(ModelCard("m", TOPICS), 1)
+            assert found == ["empty"]
+            await sink.write(many)
+            assert found == ["empty"]
+            client.script_flush()
+            await sink.write(many)
+            assert found == ["empty", "replaced"]
+            client.replicaof("127.0.0.1", 1)
+            writing = asyncio.create_task(sink.write(many))
+            await asyncio.sleep(0.3)
+            client.replicaof("NO", "ONE")
+            await writing
+            assert found == ["empty", "replaced", "replaced"]
+        await asyncio.to_thread(own_server.restart)
+        await sink.write(many)
+        assert found == ["empty", "replaced", "replaced", "empty"]
+        await sink.close()
+
+    asyncio.run(main())
 
 
 def test_cluster_takes_every_user_whatever_the_id(cluster: ClusterValkey) -> None:

@@ -24,6 +24,7 @@ COMMANDS = [
     ["topics", "create"],
     ["topics", "check"],
     ["replay"],
+    ["rebuild-redis"],
     ["show"],
     ["train"],
     ["models"],

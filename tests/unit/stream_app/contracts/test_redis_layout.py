@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_app.contracts.recommendations import recommendation_id
-from stream_app.contracts.redis_layout import interest_key, interest_keys, recommendation_key
+from stream_app.contracts.redis_layout import interest_key, interest_keys, recommendation_key, user_of
 
 IDS = st.one_of(st.text("}{%7D25a", min_size=1), st.text(min_size=1, max_size=20)).map(
     lambda text: text.encode(errors="ignore") or b"x"
@@ -30,6 +30,11 @@ def test_plain_id_stands_literally_between_braces() -> None:
 def test_keys_of_a_user_share_a_slot(user: bytes) -> None:
     assert hash_tag(interest_key(user)) == hash_tag(recommendation_key(user))
     assert interest_keys([user]) == [interest_key(user)]
+
+
+@given(IDS)
+def test_a_key_tells_its_user(user: bytes) -> None:
+    assert user_of(interest_key(user)) == user
 
 
 @given(st.lists(IDS, unique=True, min_size=2, max_size=8))

@@ -1,0 +1,317 @@
+"""Refills Redis from the state table, for one that came back empty, or from a replica or backup that is behind.
+
+The changelog is read to its end, partition by partition, so that one partition's users are in memory at a time; their
+views are recomputed by the served model; and Redis takes each that it lacks or has in an older version. That makes it
+safe beside running workers, and a repetition cheap. A user's latest recommendation comes from its topic, as far as
+that still holds it: the state knows its number. Of an erased user the state table knows only a hash of the id; so the
+ids that Redis has are looked up there, too.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from model_store.model import InterestModel
+from model_store.state.arena import Arena
+from model_store.state.hashing import partition_of
+from stream_app.compute import Bench
+from stream_app.contracts.errors import StopWorker
+from stream_app.contracts.recommendations import recommendation_id
+from stream_app.contracts.redis_layout import ModelCard
+from stream_app.contracts.views import InterestViews
+from stream_app.observability import WorkerMetrics
+from stream_app.refresh import Refresher
+from stream_app.settings import Settings
+from stream_app.sinks.redis import RedisSink
+from stream_app.states import States
+from stream_app.topics import administration
+
+STALL_S = 60.0
+"""Kafka may be silent for so long while a topic is read."""
+FETCH_BYTES = 8 << 20
+
+Rows = npt.NDArray[np.int64]
+
+
+class RebuildError(RuntimeError):
+    """Redis could not be refilled. The message says how far it came and what to do."""
+
+
+@dataclass(slots=True)
+class Rebuilt:
+    """What was found and done.
+
+    Attributes:
+        records, of: of the changelog, read and to be read.
+        users: in the state table; besides them it knows `erased` ones.
+        expired: not touched for longer than keys live: left out.
+        written: those that Redis lacked, or had in an older version or by another model, or from before their erasure.
+        unknown: in Redis and not in the state table: new ones, others' users, or erased so long ago that nobody knows.
+        recommendations: found for the users.
+    """
+
+    records: int = 0
+    of: int = 0
+    users: int = 0
+    erased: int = 0
+    expired: int = 0
+    written: int = 0
+    unknown: int = 0
+    recommendations: int = 0
+    seconds: float = 0.0
+
+    @property
+    def users_per_second(self) -> float:
+        return self.users / self.seconds if self.seconds else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Due:
+    """Users to be written: rows of the arena, those touched last at the end; `touched_ms` in the same order."""
+
+    rows: Rows
+    touched_ms: Rows
+
+
+def rebuild(
+    settings: Settings,
+    model: InterestModel,
+    *,
+    recommendations: bool = True,
+    dry_run: bool = False,
+    progress: Callable[[Rebuilt], None] = lambda _so_far: None,
+) -> Rebuilt:
+    """Refill Redis; a dry run only counts what it would write. `progress` is called often, with the same object.
+
+    Raises `RebuildError`, `KafkaUnreachableError`.
+    """
+    return asyncio.run(_rebuild(settings, model, recommendations, dry_run, progress))
+
+
+async def _rebuild(
+    settings: Settings,
+    model: InterestModel,
+    recommendations: bool,
+    dry_run: bool,
+    progress: Callable[[Rebuilt], None],
+) -> Rebuilt:
+    done, began_s = Rebuilt(), time.monotonic()
+    sources = {settings.kafka.topics.recommendations: _partitions(settings)} if recommendations else {}
+
+    def tell() -> None:
+        done.seconds = time.monotonic() - began_s
+        progress(done)
+
+    try:
+        async with _consumer(settings) as consumer, _sink(settings) as sink:
+            if not dry_run:
+                await sink.announce(ModelCard(model.version, model.topics, generation=model.generation), _now_ms())
+            work = _Work(settings, model, consumer, sink, dry_run, done, tell)
+            await work.measure()
+            shown = _by_partition(await sink.users(), settings.kafka.partitions)
+            for partition in range(settings.kafka.partitions):
+                await work.refill(partition, shown[partition], sources)
+    except (StopWorker, KafkaError) as error:
+        raise RebuildError(
+            f"after {done.users:,} of the users: {type(error).__name__}: {error} Once that is mended, run it again:"
+            " what is in Redis already is passed over."
+        ) from error
+    tell()
+    return done
+
+
+class _Work:
+    def __init__(
+        self,
+        settings: Settings,
+        model: InterestModel,
+        consumer: Any,
+        sink: RedisSink,
+        dry_run: bool,
+        done: Rebuilt,
+        tell: Callable[[], None],
+    ) -> None:
+        self._settings, self._consumer, self._sink, self._dry_run = settings, consumer, sink, dry_run
+        self._done, self._tell = done, tell
+        self._states = States()
+        self._refresher = Refresher(
+            model, self._states, asyncio.Lock(), Bench("state", settings.cycle.stall_s), settings, WorkerMetrics()
+        )
+        self._batch = settings.models.large_batch_users
+
+    async def measure(self) -> None:
+        """How much there is to be read."""
+        places = [
+            TopicPartition(self._settings.kafka.changelog, number) for number in range(self._settings.kafka.partitions)
+        ]
+        first, end = await self._consumer.beginning_offsets(places), await self._consumer.end_offsets(places)
+        self._done.of = sum(end[at] - first[at] for at in places)
+
+    async def refill(self, partition: int, shown: list[bytes], sources: dict[str, int]) -> None:
+        """All users of one partition of the state table; those `shown` are in Redis."""
+        touched_ms = await self._restore(partition)
+        arena = self._states[partition]
+        told: dict[bytes, bytes] = {}
+        for topic, partitions in sources.items():
+            told |= await self._latest(arena, topic, _places(partition, partitions, self._settings.kafka.partitions))
+        self._done.recommendations += len(told)
+        due = self._due(arena, touched_ms, shown)
+        for start in range(0, len(due.rows), self._batch):
+            part = slice(start, start + self._batch)
+            # Those in one batch were touched at about the same time, so one lifetime fits them all.
+            await self._write(partition, due.rows[part], self._ttl_s(due.touched_ms[part]), told)
+        self._states.keep_only(set())
+
+    async def _restore(self, partition: int) -> Rows:
+        """States into the arena; returns when each row was written, ms."""
+        at_ms: dict[bytes, int] = {}
+        async for records, passed in self._read(self._settings.kafka.changelog, partition):
+            if records:
+                self._states.restore(partition, records)
+            at_ms.update((record.key, record.timestamp) for record in records)
+            self._done.records += passed
+            self._tell()
+        return np.array([at_ms.get(key, 0) for key in self._states[partition].keys], np.int64)
+
+    def _due(self, arena: Arena, touched_ms: Rows, shown: list[bytes]) -> _Due:
+        arena.rows_of(shown)  # a mark goes by the id of its user from now on; who is not known gets an empty record
+        at_ms = np.zeros(len(arena), np.int64)
+        at_ms[: len(touched_ms)] = touched_ms
+        records = arena.records[: len(arena)]
+        known = records["version"] > 0
+        erased = known & (records["events"] == 0) & (records["erased_at_ms"] > 0)
+        expired = known & ~erased & (at_ms < _now_ms() - self._settings.redis.ttl_s * 1000)
+        shows = np.zeros(len(arena), np.bool_)
+        shows[arena.rows_of(shown)] = True
+        self._done.users += int((known & ~erased).sum())
+        self._done.erased += int(erased.sum())
+        self._done.expired += int(expired.sum())
+        self._done.unknown += int((shows & ~known).sum())
+        rows = np.flatnonzero(known & ~expired & (shows | ~erased))
+        rows = rows[np.argsort(at_ms[rows], kind="stable")]
+        return _Due(rows, at_ms[rows])
+
+    def _ttl_s(self, touched_ms: Rows) -> int:
+        age_s = max(0, _now_ms() - int(touched_ms[-1])) // 1000
+        return max(1, self._settings.redis.ttl_s - age_s)
+
+    async def _write(self, partition: int, rows: Rows, ttl_s: int, told: dict[bytes, bytes]) -> None:
+        async for views in self._refresher.views(partition, rows, _now_ms()):
+            _attach(views, told)
+            self._done.written += await self._sink.fill(views, ttl_s, dry_run=self._dry_run)
+            self._tell()
+
+    async def _latest(self, arena: Arena, topic: str, partitions: list[int]) -> dict[bytes, bytes]:
+        """The last recommendation that each user's state knows of: user -> JSON."""
+        erased_at_ms = arena.records["erased_at_ms"][: len(arena)].tolist()
+        sequence = arena.records["rec_seq"][: len(arena)].tolist()
+        found: dict[bytes, bytes] = {}
+        for partition in partitions:
+            async for records, _ in self._read(topic, partition):
+                for record in records:
+                    row = arena.row(record.key or b"")
+                    if row is None or _event_id(record.value) != recommendation_id(
+                        record.key.decode(), erased_at_ms[row], sequence[row]
+                    ):
+                        continue
+                    found[record.key] = record.value
+                self._tell()
+        return found
+
+    async def _read(self, topic: str, partition: int) -> AsyncIterator[tuple[list[Any], int]]:
+        """Records of a partition up to the end that it has now, and how many offsets they span: compaction leaves gaps,
+        at the end too."""
+        at = TopicPartition(topic, partition)
+        self._consumer.assign([at])
+        await self._consumer.seek_to_beginning(at)
+        end = (await self._consumer.end_offsets([at]))[at]
+        position, heard_s = await self._consumer.position(at), time.monotonic()
+        while position < end:
+            fetched = await self._consumer.getmany(at, timeout_ms=500)
+            before, position = position, await self._consumer.position(at)
+            if position > before:
+                heard_s = time.monotonic()
+                yield fetched.get(at, []), position - before
+            elif time.monotonic() - heard_s > STALL_S:
+                raise RebuildError(
+                    f"{topic}[{partition}] gave no records for {STALL_S:.0f} s at offset {position} of {end}: check the"
+                    " broker (interest doctor), then run it again"
+                )
+
+
+class _Named(msgspec.Struct):
+    event_id: str
+
+
+_named = msgspec.json.Decoder(_Named)
+
+
+def _event_id(value: bytes | None) -> str | None:
+    try:
+        return _named.decode(value or b"").event_id
+    except msgspec.MsgspecError:
+        return None  # somebody else's
+
+
+def _attach(views: InterestViews, told: dict[bytes, bytes]) -> None:
+    for place, key in enumerate(views.keys):
+        if key in told:
+            views.recommendations[place] = told[key]
+
+
+def _places(partition: int, partitions: int, of_states: int) -> list[int]:
+    """Where the recommendations of a partition's users are: Kafka's partitioner is the same everywhere."""
+    return [partition] if partitions == of_states else list(range(partitions))
+
+
+def _by_partition(users: list[bytes], partitions: int) -> dict[int, list[bytes]]:
+    shown: dict[int, list[bytes]] = {number: [] for number in range(partitions)}
+    for user in users:
+        shown[partition_of(user, partitions)].append(user)
+    return shown
+
+
+def _partitions(settings: Settings) -> int:
+    with administration(settings) as admin:
+        return len(admin.describe_topics([settings.kafka.topics.recommendations])[0]["partitions"])
+
+
+@asynccontextmanager
+async def _consumer(settings: Settings) -> AsyncIterator[Any]:
+    """Reads without a group: it commits nothing and takes nothing from anybody."""
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=settings.kafka.bootstrap,
+        enable_auto_commit=False,
+        max_partition_fetch_bytes=FETCH_BYTES,
+        fetch_max_bytes=FETCH_BYTES,
+        check_crcs=False,
+        request_timeout_ms=int(settings.kafka.request_timeout_s * 1000),
+    )
+    await consumer.start()
+    try:
+        yield consumer
+    finally:
+        await consumer.stop()
+
+
+@asynccontextmanager
+async def _sink(settings: Settings) -> AsyncIterator[RedisSink]:
+    sink = RedisSink(settings.redis)
+    await sink.open()
+    try:
+        yield sink
+    finally:
+        await sink.close()
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
