@@ -31,6 +31,13 @@ class SlabSource(Protocol):
     def done(self, slabs: Iterable[Slab]) -> None:
         """The effects of these slabs are durable: their offsets may be committed."""
 
+    async def is_member(self) -> bool:
+        """Whether what was taken in is still this worker's to write; asked before each write to the outside.
+
+        Waits while the group has not answered for so long that it may have dropped this worker. False once it has:
+        then another writes. Raises StopWorker if no answer comes.
+        """
+
     def lag(self) -> Mapping[str, int]:
         """For each input topic, events after the committed offset."""
 

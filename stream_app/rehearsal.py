@@ -126,6 +126,10 @@ class _Stage:
     def done(self, slabs: Iterable[Slab]) -> None:
         """Nothing is committed."""
 
+    async def is_member(self) -> bool:
+        """Of nothing, but nothing is written either."""
+        return True
+
     def lag(self) -> Mapping[str, int]:
         """Nothing waits."""
         return {}

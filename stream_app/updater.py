@@ -11,7 +11,8 @@ user costs. `flush.py` says why the order at the end is what it is.
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import NoReturn, Protocol, TypeVar
 
 import numpy as np
@@ -118,6 +119,8 @@ class Updater:
         self._applied: list[Slab] = []
         self._unacked_events = 0
         self._touched_since_flush = 0
+        self._owned: set[int] = set()
+        self._dropped = False  # by the group, as a flush has noticed
 
     # -- the engine that the transport, the table and recovery see
 
@@ -133,16 +136,15 @@ class Updater:
         """The epoch was raised before: what is in the inbox is void."""
         self._metrics.rebalances.inc()
         self._set_ready(False)
+        self._owned = set()
         async with self._cycle_lock:
             self._inbox.clear()
             self._inbox_events = 0
             await self._effects_through(self._cycle)
-            if fenced:
+            if fenced or not await self.flush():
                 # After a flush under way, which would note how far the changelog has states that are gone by then.
                 async with self._flush_lock:
                     self._forget()
-            else:
-                await self.flush()
 
     def restore(self, partition: int, records: Sequence[Record], read_to: int) -> None:
         self.states.restore(partition, records, read_to)
@@ -156,6 +158,7 @@ class Updater:
         behind = sum(self.states.restored(partition, offset) for partition, offset in read_to.items())
         self._touched_since_flush += behind
         self._restoring.ended(self.states.users, behind)
+        self._owned = set(read_to)
         self._metrics.partitions.set(len(read_to))
         self._metrics.users.set(self.states.users)
         self._metrics.state_bytes.set(self.states.nbytes)
@@ -170,7 +173,7 @@ class Updater:
 
     def _forget(self) -> None:
         self.states.keep_only(set())
-        self._applied, self._unacked_events, self._touched_since_flush = [], 0, 0
+        self._applied, self._unacked_events, self._touched_since_flush, self._dropped = [], 0, 0, False
         self._metrics.health.unacked_since_s = None
         self._room.set()
 
@@ -315,7 +318,7 @@ class Updater:
 
     async def _write(self, offer: Offer) -> None:
         for views in offer.views:
-            await self._timed("redis", self._sinks.interests.write(views))
+            await self._effect("redis", partial(self._sinks.interests.write, views))
             self._metrics.cycle_users.observe(len(views))
         self._observe_latency(offer.pending)
 
@@ -328,10 +331,10 @@ class Updater:
             recommendations = [one for offer in offers for one in offer.recommendations]
             rejected = [one for offer in offers for one in offer.pending.rejected]
             if recommendations:
-                await self._timed("publish", self._sinks.recommendations.publish(recommendations))
+                await self._effect("publish", partial(self._sinks.recommendations.publish, recommendations))
                 self._metrics.recommendations.inc(sum(one.value is not None for one in recommendations))
             if rejected:
-                await self._timed("dead_letter", self._sinks.dead_letters.publish(rejected))
+                await self._effect("dead_letter", partial(self._sinks.dead_letters.publish, rejected))
             await self._progressed("published", offers[-1].pending.cycle)
             del offers, recommendations, rejected
 
@@ -339,6 +342,11 @@ class Updater:
         async with self._progress:
             self._done_through[effect] = cycle
             self._progress.notify_all()
+
+    async def _effect(self, stage: str, effect: Callable[[], Awaitable[object]]) -> None:
+        """Carry it out, unless the group has dropped this worker: another has the events, and does it."""
+        if await self._source.is_member():
+            await self._timed(stage, effect())
 
     async def _timed(self, stage: str, effect: Awaitable[T]) -> T:
         try:
@@ -372,10 +380,11 @@ class Updater:
             if self.source is not None:
                 self._gauge()
 
-    async def flush(self) -> None:
+    async def flush(self) -> bool:
         """Make durable everything applied so far, then let its slabs be committed.
 
-        Also what was offered since the last flush, though no slab waits for it.
+        Also what was offered since the last flush, though no slab waits for it. False if the group has dropped this
+        worker: nothing is done, and at the revocation that follows the states are forgotten.
         """
         async with self._flush_lock:
             slabs, self._applied = self._applied, []
@@ -385,13 +394,16 @@ class Updater:
                 written = await self._snapshot()
                 # All cycles that the snapshot may show, or an offer could be durable that was never published.
                 await self._effects_through(self._cycle)
-                await self._log(written)
+                self._dropped |= not await self._log(written)
+                if self._dropped:
+                    return False
                 async with self._state_lock:
                     for arena in self.states.arenas.values():
                         arena.conceal()
             self._source.done(slabs)
             self._count_unacked(-sum(map(len, slabs)))
             self._metrics.health.unacked_since_s = oldest if self._applied else None
+            return True
 
     async def sweep_forever(self) -> NoReturn:
         """Let the marks of erasures go once no event from before them can come any more."""
@@ -403,11 +415,12 @@ class Updater:
         """Tombstones for the marks of old erasures."""
         async with self._flush_lock, self._state_lock:
             before_ms = self._clock() - self._settings.accept.erasure_memory_s * 1000
-            for partition, arena in self.states.items():
+            for partition in sorted(self._owned):
+                arena = self.states[partition]
                 keys = await self._bench.run(False, arena.expired_marks, before_ms)
-                await self._log([_tombstones(partition, keys)] if keys else [])
-                for key in keys:
-                    arena.forget(key)
+                if await self._log([_tombstones(partition, keys)] if keys else []):
+                    for key in keys:
+                        arena.forget(key)
 
     async def _snapshot(self) -> list[Logged]:
         """Encoded dirty states, by partition; after them what takes back the other key of users who were erased."""
@@ -428,13 +441,17 @@ class Updater:
                     written.append(_tombstones(partition, retired))
         return written
 
-    async def _log(self, written: list[Logged]) -> None:
-        async with asyncio.timeout(self._settings.flush.timeout_s):
-            for partition, keys, values, ends in written:
+    async def _log(self, written: list[Logged]) -> bool:
+        """Whether all of it is in the changelog; False as soon as the group has dropped this worker."""
+        for partition, keys, values, ends in written:
+            if not await self._source.is_member():
+                return False
+            async with asyncio.timeout(self._settings.flush.timeout_s):
                 offset = await self._timed("changelog", self._sinks.changelog.write(partition, keys, values, ends))
-                self._metrics.flush_bytes.inc(len(values))
-                if not self.states.logged(partition, len(keys), offset):
-                    self._write_again(partition, offset)
+            self._metrics.flush_bytes.inc(len(values))
+            if not self.states.logged(partition, len(keys), offset):
+                self._write_again(partition, offset)
+        return True
 
     def _write_again(self, partition: int, offset: int) -> None:
         """A fenced worker's late states may be the last of their users now, and compaction would keep only those."""

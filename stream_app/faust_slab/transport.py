@@ -5,10 +5,17 @@ Each override says which behaviour of Faust 0.15.3 or aiokafka 0.14 it answers.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
-from aiokafka.errors import NoOffsetForPartitionError, OffsetOutOfRangeError
+from aiokafka.errors import (
+    NoError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+    RebalanceInProgressError,
+    for_code,
+)
+from aiokafka.protocol.group import HeartbeatRequest, SyncGroupRequest
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
@@ -18,6 +25,7 @@ from stream_app.contracts.slab import Slab
 from stream_app.contracts.standing import Standing, fault_of
 from stream_app.faust_slab.account import Account, Fetched
 from stream_app.faust_slab.fatal import stop_process
+from stream_app.faust_slab.lease import Lease, now_s
 
 T = TypeVar("T")
 
@@ -26,9 +34,33 @@ _CREATE_TIME = 0
 POLL_S = 0.1
 """A seek waits for the poll that is under way, so a poll is short."""
 
+_ASK_AGAIN_S = 0.02
+
 
 class SlabConsumerThread(driver.AIOKafkaConsumerThread):
     """The aiokafka consumer, in a thread of its own."""
+
+    _lease: Lease
+
+    async def on_start(self) -> None:
+        await super().on_start()
+        kafka, coordinator = self.app.kafka, self._ensure_consumer()._coordinator
+        self._lease = Lease(kafka.session_timeout_s, kafka.rebalance_timeout_s)
+        coordinator._send_req = self._renewing(coordinator._send_req)
+
+    def _renewing(self, send: Callable[[Any], Awaitable[Any]]) -> Callable[[Any], Awaitable[Any]]:
+        """The coordinator's way to ask the group, which renews the lease: aiokafka tells nobody of its heartbeats."""
+
+        async def send_and_renew(request: Any) -> Any:
+            sent_at_s = now_s()
+            response = await send(request)
+            if isinstance(request, HeartbeatRequest | SyncGroupRequest):
+                answer = for_code(response.error_code)
+                if answer in (NoError, RebalanceInProgressError):
+                    self._lease.renew(sent_at_s, rebalancing=answer is RebalanceInProgressError)
+            return response
+
+        return send_and_renew
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
@@ -83,8 +115,18 @@ class SlabConsumerThread(driver.AIOKafkaConsumerThread):
 
     def fenced(self) -> bool:
         """Whether the group has dropped this member."""
+        return self._generation == driver.DEFAULT_GENERATION_ID
+
+    def is_member(self) -> bool | None:
+        """Whether the partitions are still this member's; None if only the group's next answer can tell."""
+        if self._generation != self.app.consumer_generation_id:
+            return False
+        return True if self._lease.holds(now_s()) else None
+
+    @property
+    def _generation(self) -> int:
         generation: int = self._ensure_consumer()._coordinator.generation
-        return generation == driver.DEFAULT_GENERATION_ID
+        return generation
 
 
 class SlabConsumer(driver.Consumer):
@@ -218,7 +260,21 @@ class SlabConsumer(driver.Consumer):
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """Faust would count the inside of a slab that is not done as acknowledged."""
 
-    # -- seek and revocation
+    # -- membership, seek and revocation
+
+    async def is_member(self) -> bool:
+        """See `ports.SlabSource`. A worker that slept, or was cut off, waits here before it writes."""
+        kafka, asked_at_s = self.app.kafka, now_s()
+        give_up_s = kafka.session_timeout_s + kafka.rebalance_timeout_s
+        while (known := self._thread.is_member()) is None:
+            if now_s() - asked_at_s > give_up_s:
+                raise StopWorker(
+                    f"the group {kafka.group} at {kafka.bootstrap} has not answered for {give_up_s:g} s, so this "
+                    "worker can't know whether it may still write. Check that Kafka can be reached. Nothing is lost: "
+                    "the worker resumes when it is started again"
+                )
+            await asyncio.sleep(_ASK_AGAIN_S)
+        return known
 
     async def perform_seek(self) -> None:
         """Faust skips partitions whose committed offset is None or 0: they would go on from wherever the fetcher was.

@@ -50,6 +50,7 @@ class World:
     """Source, sinks and flood guard. `redis` keeps what the guard of versions lets in: user -> (version, erased)."""
 
     epoch: int = 0
+    member: bool | None = True
     redis: dict[bytes, tuple[int, bool]] = field(default_factory=dict)
     published: list[str] = field(default_factory=list)
     offers: list[Any] = field(default_factory=list)
@@ -73,6 +74,11 @@ class World:
 
     def check(self, now_s: float, events: int, rejected: int, latest: Sequence[Any] = ()) -> None:
         assert not rejected
+
+    async def is_member(self) -> bool:
+        while self.member is None:  # noqa: ASYNC110  # as the real one
+            await asyncio.sleep(0.002)
+        return self.member
 
     def lag(self) -> dict[str, int]:
         return {}
@@ -146,6 +152,90 @@ def test_a_fenced_worker_forgets_how_far_its_states_were_logged(model: InterestM
             await asyncio.gather(flushing, draining)
             assert updater.states.users == 0
             assert updater.restored_to(0) is None
+
+    run(story())
+
+
+def test_who_is_no_member_any_more_writes_nothing(model: InterestModel) -> None:
+    """It slept, and applied an event after it woke: nothing may be written until the group has answered, nor then."""
+
+    async def story() -> None:
+        async with running(model) as (updater, world):
+            user = user_in(0)
+            world.member = None
+            updater.put(slab(world, "click", [user]))
+            flushing = asyncio.ensure_future(updater.flush())
+            await until(lambda: updater.states[0].row(user) is not None)
+            await asyncio.sleep(0.05)
+            world.member = False
+            assert not await flushing
+            assert not await updater.flush()
+            world.epoch += 1
+            await updater.drain(fenced=False)  # it was found out after the drain had been asked for
+            assert (world.redis, world.published, world.logged, world.done_slabs) == ({}, [], 0, 0)
+            assert updater.states.users == 0
+
+    run(story())
+
+
+def test_who_is_dropped_between_two_writes_stops_between_them(model: InterestModel) -> None:
+    """States of two partitions are flushed; after the first the worker is stopped and wakes as a stranger."""
+
+    async def story() -> None:
+        async with running(model) as (updater, world):
+            for partition in range(PARTITIONS):
+                updater.put(slab(world, "click", [user_in(partition)]))
+            await until(lambda: len(world.redis) == PARTITIONS)
+            world.log_gate.clear()
+            flushing = asyncio.ensure_future(updater.flush())
+            await until(lambda: world.logged == 1)
+            world.member = False
+            world.log_gate.set()
+            assert not await flushing
+            assert (world.logged, world.done_slabs) == (1, 0)
+
+    run(story())
+
+
+def test_a_member_that_was_cut_off_goes_on_where_it_was(model: InterestModel) -> None:
+    async def story() -> None:
+        async with running(model) as (updater, world):
+            user = user_in(0)
+            world.member = None
+            updater.put(slab(world, "click", [user]))
+            flushing = asyncio.ensure_future(updater.flush())
+            await until(lambda: updater.states[0].row(user) is not None)
+            assert world.redis == {}
+            world.member = True
+            assert await flushing
+            await settled(updater)
+            assert (world.redis[user], len(world.published), world.done_slabs) == ((1, False), 1, 1)
+
+    run(story())
+
+
+def test_marks_of_erasures_are_swept_by_their_owner_only(model: InterestModel) -> None:
+    """Between two owners a tombstone could fall behind a state that the next owner has written."""
+
+    async def story() -> None:
+        async with running(model) as (updater, world):
+            user = user_in(0)
+            updater.restored(dict.fromkeys(range(PARTITIONS), -1))
+            updater.put(slab(world, "erasure", [user], ts=1))
+            await until(lambda: updater.states[0].row(user) is not None)
+            await settled(updater)
+            world.epoch += 1
+            await updater.drain(fenced=False)
+            logged = world.logged
+            await updater.sweep()
+            assert (world.logged, record(updater, user)["erased_at_ms"]) == (logged, 1)
+            updater.restored(dict.fromkeys(range(PARTITIONS), -1))
+            world.member = False
+            await updater.sweep()
+            assert (world.logged, record(updater, user)["erased_at_ms"]) == (logged, 1)
+            world.member = True
+            await updater.sweep()
+            assert (world.logged, record(updater, user)["erased_at_ms"]) == (logged + 1, 0)
 
     run(story())
 

@@ -4,12 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from model_store.state import codec
 from stream_app.faust_slab.fatal import EXIT_STOPPED
 from stream_app.local import LocalKafka
 from tests.bench.ground import unique
 from tests.bench.model import catalogue_model
 from tests.failure.crew import Member, make_topics, member_settings
-from tests.failure.found import look
+from tests.failure.found import look, read_topic
 from tests.failure.service import Neighbour, wait_for
 
 # The servers' part is the same on both; `tests/contract` tries the other one.
@@ -46,6 +47,8 @@ def test_a_frozen_worker_does_no_harm_when_it_wakes(kafka: LocalKafka, redis_url
             service.until_committed()
             assert other.terminate() == 0
         assert frozen.exit_code() in (None, EXIT_STOPPED)
+    for user, versions in _versions_logged(frozen, users).items():
+        assert (versions, versions[-1]) == (sorted(versions), 4), f"{user}: a late write came behind a newer one"
     found = look(frozen.settings, users)
     assert {found.states[user].version for user in users} == {4}
     assert {found.redis[user].version for user in users} == {4}
@@ -63,6 +66,15 @@ def _click(service: Neighbour, users: list[str], round_number: int) -> None:
 def _least(service: Neighbour, users: list[str]) -> int:
     found = service.reader.get_many(users)
     return min((found[user].version if user in found else 0) for user in users)
+
+
+def _versions_logged(member: Member, users: list[str]) -> dict[str, list[int]]:
+    """Versions of each user in the changelog, in its order."""
+    kafka, logged = member.settings.kafka, dict[str, list[int]]()
+    for record in read_topic(kafka.bootstrap, kafka.changelog):
+        version = int(codec.decode([record.value() or b""])["version"][0])
+        logged.setdefault((record.key() or b"").decode(), []).append(version)
+    return {user: logged[user] for user in users}
 
 
 def _woke(member: Member) -> bool:
