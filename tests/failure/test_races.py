@@ -24,7 +24,7 @@ from tests.bench.model import catalogue_model, current_model
 NOW_MS = 1_760_000_000_000
 PARTITIONS = 2
 CROWD = 20  # more than are offered something inline, so that it happens in a thread
-WAIT_S = 10.0
+WAIT_S = 40.0  # the first story compiles the kernels
 
 
 @pytest.fixture(scope="module")
