@@ -174,12 +174,13 @@ class _Work:
     async def _restore(self, partition: int) -> Rows:
         """States into the arena; returns when each row was written, ms."""
         at_ms: dict[bytes, int] = {}
-        async for records, passed in self._read(self._settings.kafka.changelog, partition):
-            if records:
-                self._states.restore(partition, records)
+        end = 0
+        async for records, passed, end in self._read(self._settings.kafka.changelog, partition):
+            self._states.restore(partition, records, end)
             at_ms.update((record.key, record.timestamp) for record in records)
             self._done.records += passed
             self._tell()
+        self._states.restored(partition, end)
         return np.array([at_ms.get(key, 0) for key in self._states[partition].keys], np.int64)
 
     def _due(self, arena: Arena, touched_ms: Rows, shown: list[bytes]) -> _Due:
@@ -216,7 +217,7 @@ class _Work:
         sequence = arena.records["rec_seq"][: len(arena)].tolist()
         found: dict[bytes, bytes] = {}
         for partition in partitions:
-            async for records, _ in self._read(topic, partition):
+            async for records, _, _ in self._read(topic, partition):
                 for record in records:
                     row = arena.row(record.key or b"")
                     if row is None or _event_id(record.value) != recommendation_id(
@@ -227,9 +228,9 @@ class _Work:
                 self._tell()
         return found
 
-    async def _read(self, topic: str, partition: int) -> AsyncIterator[tuple[list[Any], int]]:
-        """Records of a partition up to the end that it has now, and how many offsets they span: compaction leaves gaps,
-        at the end too."""
+    async def _read(self, topic: str, partition: int) -> AsyncIterator[tuple[list[Any], int, int]]:
+        """Records of a partition up to the end that it has now, how many offsets they span (compaction leaves gaps),
+        and the next offset."""
         at = TopicPartition(topic, partition)
         self._consumer.assign([at])
         await self._consumer.seek_to_beginning(at)
@@ -240,7 +241,7 @@ class _Work:
             before, position = position, await self._consumer.position(at)
             if position > before:
                 heard_s = time.monotonic()
-                yield fetched.get(at, []), position - before
+                yield fetched.get(at, []), position - before, position
             elif time.monotonic() - heard_s > STALL_S:
                 raise RebuildError(
                     f"{topic}[{partition}] gave no records for {STALL_S:.0f} s at offset {position} of {end}: check the"
