@@ -17,6 +17,7 @@ import structlog
 from mode.loop import use as use_event_loop
 
 from model_store.model import InterestModel
+from stream_app.agreement import terms_of
 from stream_app.contracts.errors import StopWorker
 from stream_app.contracts.redis_layout import ModelCard
 from stream_app.faust_slab.app import SlabApp
@@ -66,7 +67,7 @@ def build_app(settings: Settings, model: InterestModel, metrics: WorkerMetrics) 
         KafkaChangelog(app.kafka_producer, settings.kafka.changelog),
     )
     updater = Updater(settings, model, sinks, FloodGuard.of(settings.accept), metrics, wall_clock_ms)
-    app.engine = updater
+    app.engine, app.terms = updater, terms_of(settings, model)
     heartbeat = _crash_only("heartbeat", Heartbeat(settings, metrics, updater).beat_forever)
     app.before_start = _opening(app, sinks.interests, model, heartbeat)
     _add_agent(app, updater, settings)

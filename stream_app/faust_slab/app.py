@@ -7,6 +7,8 @@ from typing import Any
 
 import faust
 
+from stream_app.agreement import Terms
+from stream_app.faust_slab.assignor import AnnouncingAssignor
 from stream_app.faust_slab.ports import Engine
 from stream_app.faust_slab.table import SlabTable, SlabTableManager
 from stream_app.faust_slab.transport import SlabTransport
@@ -20,6 +22,7 @@ class SlabApp(faust.App):
     """A Faust app whose consumer hands slabs to `engine`."""
 
     engine: Engine
+    terms: Terms
     before_start: Callable[[], Awaitable[None]]
 
     def __init__(self, settings: Settings, **kwargs: Any) -> None:
@@ -56,6 +59,7 @@ def faust_settings(settings: Settings) -> dict[str, Any]:
         "store": "memory://",
         "Table": SlabTable,
         "TableManager": SlabTableManager,
+        "PartitionAssignor": AnnouncingAssignor,
         "agent_supervisor": "mode.CrashingSupervisor",  # a net below stop_process: never restart an agent on its stream
         "datadir": str(settings.data_dir / "faust"),
         "topic_partitions": kafka.partitions,

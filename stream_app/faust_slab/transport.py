@@ -9,21 +9,25 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from typing import Any, TypeVar
 
 from aiokafka.errors import (
+    KafkaError,
     NoError,
     NoOffsetForPartitionError,
     OffsetOutOfRangeError,
     RebalanceInProgressError,
     for_code,
 )
+from aiokafka.protocol.admin import DescribeGroupsRequest
 from aiokafka.protocol.group import HeartbeatRequest, SyncGroupRequest
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
+from stream_app.agreement import differences
 from stream_app.contracts.errors import StopWorker
 from stream_app.contracts.slab import Slab
 from stream_app.contracts.standing import Standing, fault_of
 from stream_app.faust_slab.account import Account, Fetched
+from stream_app.faust_slab.assignor import terms_in
 from stream_app.faust_slab.fatal import stop_process
 from stream_app.faust_slab.lease import Lease, now_s
 
@@ -41,12 +45,14 @@ class SlabConsumerThread(driver.AIOKafkaConsumerThread):
     """The aiokafka consumer, in a thread of its own."""
 
     _lease: Lease
+    _agrees = False
 
     async def on_start(self) -> None:
         await super().on_start()
         kafka, coordinator = self.app.kafka, self._ensure_consumer()._coordinator
         self._lease = Lease(kafka.session_timeout_s, kafka.rebalance_timeout_s)
         coordinator._send_req = self._renewing(coordinator._send_req)
+        await self.require_agreement()
 
     def _renewing(self, send: Callable[[Any], Awaitable[Any]]) -> Callable[[Any], Awaitable[Any]]:
         """The coordinator's way to ask the group, which renews the lease: aiokafka tells nobody of its heartbeats."""
@@ -79,6 +85,24 @@ class SlabConsumerThread(driver.AIOKafkaConsumerThread):
             found = max(cluster.partitions_for_topic(topic) or (0,)) + 1
             if found > kafka.partitions:
                 stop_process("topics", StopWorker(_grown_message(topic, kafka.partitions, found)))
+
+    async def require_agreement(self) -> None:
+        """A newcomer compares its terms with those of the members, before it joins and once more when it has joined,
+        since others may have joined at the same time. While the group rebalances there is nothing to see."""
+        if self._agrees:
+            return
+        kafka, coordinator = self.app.kafka, self._ensure_consumer()._coordinator
+        await coordinator.ensure_coordinator_known()
+        try:
+            (group,) = (await coordinator._send_req(DescribeGroupsRequest([kafka.group]))).groups
+        except KafkaError:
+            return  # the group's next answer will do
+        members = {client: terms_in(notes) for _, client, _, notes, _ in group[5]} if group[2] == "Stable" else {}
+        for client, theirs in members.items():
+            found = differences(self.app.terms, theirs)
+            if found:
+                stop_process("settings", StopWorker(_disagreement(kafka.group, client, found)))
+        self._agrees = coordinator.member_id in [member[0] for member in group[5]] and group[2] == "Stable"
 
     async def _fetch_records(
         self, consumer: Any, active_partitions: Any, timeout: float | None = None, max_records: int | None = None
@@ -129,9 +153,18 @@ class SlabConsumerThread(driver.AIOKafkaConsumerThread):
         return generation
 
 
+class AgreeingListener(driver.ConsumerRebalanceListener):
+    """Called in the consumer's thread."""
+
+    async def on_partitions_assigned(self, assigned: Any) -> None:
+        await self._thread.require_agreement()
+        await super().on_partitions_assigned(assigned)
+
+
 class SlabConsumer(driver.Consumer):
     """Delivers slabs, and commits up to the end of the done prefix of the delivered ones."""
 
+    RebalanceListener = AgreeingListener
     _thread: SlabConsumerThread
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -319,6 +352,13 @@ class IdempotentProducer(driver.Producer):
 class SlabTransport(driver.Transport):
     Consumer = SlabConsumer
     Producer = IdempotentProducer
+
+
+def _disagreement(group: str, client: str, found: Iterable[str]) -> str:
+    return (
+        f"the group {group} has a worker ({client}) that was started with other settings: {'; '.join(found)}. "
+        "All workers of a group must agree on these. Mend the settings; to change them for all, stop all workers first"
+    )
 
 
 def _positions(assignment: Any, partitions: Iterable[Any]) -> dict[Any, int]:

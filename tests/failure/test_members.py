@@ -1,0 +1,50 @@
+"""Workers come, go and disagree, and nothing shows of it."""
+
+from pathlib import Path
+
+import pytest
+
+from stream_app.faust_slab.fatal import EXIT_STOPPED
+from stream_app.local import LocalKafka
+from tests.bench.ground import unique
+from tests.bench.model import catalogue_model
+from tests.failure.crew import READY_S, Member, make_topics, member_settings
+from tests.failure.nursery import Nursery
+from tests.failure.service import Neighbour
+
+# The servers' part is the same on both; `tests/contract` tries the other one.
+pytestmark = pytest.mark.parametrize("redis_server", ["valkey"], indirect=True, scope="session")
+
+
+def test_who_has_other_settings_is_refused_until_the_others_are_gone(
+    kafka: LocalKafka, redis_url: str, tmp_path: Path
+) -> None:
+    url, name = redis_url.removesuffix("0") + "5", unique("agree")
+    model = catalogue_model(tmp_path / "models", 40)
+    with Nursery() as nursery:
+        usual = member_settings(kafka.bootstrap, url, model, name, tmp_path, 2)
+        longer = member_settings(kafka.bootstrap, url, model, name, tmp_path, 2, recommend={"min_interval_s": 9.0})
+        first, like, other = (
+            Member(settings, tmp_path / f"{number}.log", nursery)
+            for number, settings in enumerate(
+                (usual, member_settings(kafka.bootstrap, url, model, name, tmp_path, 2), longer)
+            )
+        )
+        make_topics(usual)
+        service = Neighbour(usual)
+        first.start()
+        first.wait_ready()
+        other.start()
+        assert other.wait_exit(READY_S) == EXIT_STOPPED
+        assert "recommend.min_interval_s is 9.0 here, 0.5 there" in other.log_text()
+        like.start()
+        like.wait("its share", lambda scrape: scrape.total("interest_partitions") == 1, READY_S)
+        service.send("click", "u1")
+        service.events_of("u1", 1)
+        assert (first.terminate(), like.terminate()) == (0, 0)
+        other.start()
+        other.wait_ready()
+        service.send("click", "u1")
+        service.events_of("u1", 2)
+        assert other.terminate() == 0
+        service.close()
