@@ -1,5 +1,6 @@
 """How far recovery is, for people and dashboards."""
 
+import gc
 import time
 from collections.abc import Callable, Mapping
 
@@ -28,6 +29,7 @@ class Restoring:
         """So many records were read."""
         if self._began_s is None:
             self._began_s = self._logged_s = self._clock()
+            gc.disable()  # what is read holds no cycles; looking through it takes a tenth of the time
         self._records += records
         self._metrics.restored.inc(records)
 
@@ -53,4 +55,5 @@ class Restoring:
                 "states are restored", users=users, records=self._records, seconds=round(seconds, 1),
                 users_per_second=round(self._records / seconds) if seconds else None, written_again=behind,
             )  # fmt: skip
+            gc.enable()
         self._began_s, self._records, self._total = None, 0, 0
