@@ -12,7 +12,8 @@ from typing import Any
 
 from stream_app.settings import Settings
 
-HOUR_MS = 3_600_000
+MINUTE_MS = 60_000
+HOUR_MS = 60 * MINUTE_MS
 DAY_MS = 24 * HOUR_MS
 MIB = 1 << 20
 REACH_TIMEOUT_MS = 5_000
@@ -23,6 +24,8 @@ CHANGELOG = {
     "segment.bytes": str(64 * MIB),
     "segment.ms": str(HOUR_MS),
     "min.cleanable.dirty.ratio": "0.1",
+    # A state that a fenced worker overwrites late is written again at its owner's next flush: until then it must stay.
+    "min.compaction.lag.ms": str(MINUTE_MS),
     "max.compaction.lag.ms": str(HOUR_MS),
     "delete.retention.ms": str(DAY_MS),
 }
