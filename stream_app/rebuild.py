@@ -28,6 +28,7 @@ from stream_app.contracts.errors import StopWorker
 from stream_app.contracts.recommendations import recommendation_id
 from stream_app.contracts.redis_layout import ModelCard
 from stream_app.contracts.views import InterestViews
+from stream_app.flush import MAX_REST_S
 from stream_app.observability import WorkerMetrics
 from stream_app.refresh import Refresher
 from stream_app.settings import Settings
@@ -35,6 +36,9 @@ from stream_app.sinks.redis import RedisSink
 from stream_app.states import States
 from stream_app.topics import administration
 
+SETTLE_S = 2 * MAX_REST_S
+"""A state that Redis had and has lost is in the changelog by then, if its worker flushes: what was logged so long after
+the start is read, too."""
 STALL_S = 60.0
 """Kafka may be silent for so long while a topic is read."""
 FETCH_BYTES = 8 << 20
@@ -88,13 +92,16 @@ def rebuild(
     *,
     recommendations: bool = True,
     dry_run: bool = False,
+    settle_s: float = SETTLE_S,
     progress: Callable[[Rebuilt], None] = lambda _so_far: None,
 ) -> Rebuilt:
     """Refill Redis; a dry run only counts what it would write. `progress` is called often, with the same object.
 
+    What the workers log until `settle_s` after the start is taken in, too.
+
     Raises `RebuildError`, `KafkaUnreachableError`.
     """
-    return asyncio.run(_rebuild(settings, model, recommendations, dry_run, progress))
+    return asyncio.run(_rebuild(settings, model, recommendations, dry_run, settle_s, progress))
 
 
 async def _rebuild(
@@ -102,6 +109,7 @@ async def _rebuild(
     model: InterestModel,
     recommendations: bool,
     dry_run: bool,
+    settle_s: float,
     progress: Callable[[Rebuilt], None],
 ) -> Rebuilt:
     done, began_s = Rebuilt(), time.monotonic()
@@ -120,6 +128,11 @@ async def _rebuild(
             shown = _by_partition(await sink.users(), settings.kafka.partitions)
             for partition in range(settings.kafka.partitions):
                 await work.refill(partition, shown[partition], sources)
+            if not dry_run:
+                await asyncio.sleep(began_s + settle_s - time.monotonic())
+                for partition in range(settings.kafka.partitions):
+                    await work.catch_up(partition, shown[partition])
+            done.records = done.of
     except (StopWorker, KafkaError) as error:
         raise RebuildError(
             f"after {done.users:,} of the users: {type(error).__name__}: {error} Once that is mended, run it again:"
@@ -147,6 +160,7 @@ class _Work:
             model, self._states, asyncio.Lock(), Bench("state", settings.cycle.stall_s), settings, WorkerMetrics()
         )
         self._batch = settings.models.large_batch_users
+        self._read_to: dict[int, int] = {}
 
     async def measure(self) -> None:
         """How much there is to be read."""
@@ -164,7 +178,15 @@ class _Work:
         for topic, partitions in sources.items():
             told |= await self._latest(arena, topic, _places(partition, partitions, self._settings.kafka.partitions))
         self._done.recommendations += len(told)
-        due = self._due(arena, touched_ms, shown)
+        await self._write_all(partition, self._due(arena, touched_ms, shown, counts=True), told)
+
+    async def catch_up(self, partition: int, shown: list[bytes]) -> None:
+        """What was logged since: of states that Redis had, and has lost, before they were logged."""
+        touched_ms = await self._restore(partition)
+        due = self._due(self._states[partition], touched_ms, shown, counts=False)
+        await self._write_all(partition, due, {})
+
+    async def _write_all(self, partition: int, due: _Due, told: dict[bytes, bytes]) -> None:
         for start in range(0, len(due.rows), self._batch):
             part = slice(start, start + self._batch)
             # Those in one batch were touched at about the same time, so one lifetime fits them all.
@@ -174,16 +196,17 @@ class _Work:
     async def _restore(self, partition: int) -> Rows:
         """States into the arena; returns when each row was written, ms."""
         at_ms: dict[bytes, int] = {}
-        end = 0
-        async for records, passed, end in self._read(self._settings.kafka.changelog, partition):
-            self._states.restore(partition, records, end)
+        first = read_to = self._read_to.get(partition, 0)
+        async for records, passed, read_to in self._read(self._settings.kafka.changelog, partition, first):
+            self._states.restore(partition, records, read_to)
             at_ms.update((record.key, record.timestamp) for record in records)
             self._done.records += passed
             self._tell()
-        self._states.restored(partition, end)
+        self._states.restored(partition, read_to)
+        self._read_to[partition] = read_to
         return np.array([at_ms.get(key, 0) for key in self._states[partition].keys], np.int64)
 
-    def _due(self, arena: Arena, touched_ms: Rows, shown: list[bytes]) -> _Due:
+    def _due(self, arena: Arena, touched_ms: Rows, shown: list[bytes], *, counts: bool) -> _Due:
         arena.rows_of(shown)  # a mark goes by the id of its user from now on; who is not known gets an empty record
         at_ms = np.zeros(len(arena), np.int64)
         at_ms[: len(touched_ms)] = touched_ms
@@ -193,10 +216,11 @@ class _Work:
         expired = known & ~erased & (at_ms < _now_ms() - self._settings.redis.ttl_s * 1000)
         shows = np.zeros(len(arena), np.bool_)
         shows[arena.rows_of(shown)] = True
-        self._done.users += int((known & ~erased).sum())
-        self._done.erased += int(erased.sum())
-        self._done.expired += int(expired.sum())
-        self._done.unknown += int((shows & ~known).sum())
+        if counts:
+            self._done.users += int((known & ~erased).sum())
+            self._done.erased += int(erased.sum())
+            self._done.expired += int(expired.sum())
+            self._done.unknown += int((shows & ~known).sum())
         rows = np.flatnonzero(known & ~expired & (shows | ~erased))
         rows = rows[np.argsort(at_ms[rows], kind="stable")]
         return _Due(rows, at_ms[rows])
@@ -228,12 +252,15 @@ class _Work:
                 self._tell()
         return found
 
-    async def _read(self, topic: str, partition: int) -> AsyncIterator[tuple[list[Any], int, int]]:
-        """Records of a partition up to the end that it has now, how many offsets they span (compaction leaves gaps),
-        and the next offset."""
+    async def _read(self, topic: str, partition: int, first: int = 0) -> AsyncIterator[tuple[list[Any], int, int]]:
+        """Records of a partition from `first` up to the end that it has now, how many offsets they span (compaction
+        leaves gaps), and the next offset."""
         at = TopicPartition(topic, partition)
         self._consumer.assign([at])
-        await self._consumer.seek_to_beginning(at)
+        if first:
+            self._consumer.seek(at, first)
+        else:
+            await self._consumer.seek_to_beginning(at)
         end = (await self._consumer.end_offsets([at]))[at]
         position, heard_s = await self._consumer.position(at), time.monotonic()
         while position < end:

@@ -92,10 +92,11 @@ def _judge_redis(user: str, truth: Facts, found: Found, verdict: Verdict) -> Non
 
 
 def _redis_fault(truth: Facts, view: RedisView | None) -> str | None:
+    if not truth.events:
+        shown = view is not None and (view.windows is not None or view.rec)
+        return "still shows an erased user" if shown else None
     if view is None:
         return "lacks the user"
-    if not truth.events:
-        return "still shows an erased user" if view.windows is not None or view.rec else None
     if view.windows is None:
         return "has forgotten the user"
     if view.version != truth.version:

@@ -31,6 +31,8 @@ class Versions:
                 self.regressed.append(f"{user}: {before} became {now}")
             if now is not None:
                 self.latest[user] = now
+            elif self._may_vanish:
+                self.latest.pop(user, None)  # it is refilled from the state table, which may be a moment behind
 
 
 class Watcher:
