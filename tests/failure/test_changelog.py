@@ -12,9 +12,11 @@ from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from model_store.state import codec
+from model_store.state.hashing import partition_of
 from model_store.state.layout import USER
 from stream_app.faust_slab.fatal import EXIT_STOPPED
 from stream_app.local import LocalKafka
+from stream_app.local.server import free_port
 from stream_app.settings import Settings
 from tests.bench.ground import Broker, unique
 from tests.bench.model import catalogue_model
@@ -30,6 +32,10 @@ COMPACTED, CUT, EMPTY, BURIED, MARKED, EMPTIED, LATE, KEYLESS = range(8)
 PARTITIONS = 8
 ROUNDS, USERS, FILL = 40, 300, 1_500
 """States a user, users, and bytes of each state: enough for several of the smallest segments that Kafka makes."""
+
+
+CROWD = 40_000
+"""Users whose recovery takes long enough to be disturbed."""
 
 
 class Log:
@@ -231,6 +237,38 @@ def test_a_live_worker_writes_again_what_somebody_else_overwrote(worker: Member)
     found = look(worker.settings, users)
     assert [found.states[user].version for user in users] == [9, 8, 8]
     service.close()
+
+
+def test_rebalances_in_the_middle_of_recovery_lose_nobody(worker: Member, nursery: Nursery, tmp_path: Path) -> None:
+    """Others join while it recovers, one of them is killed in its own recovery, and nobody is read in part."""
+    log, service = Log(worker.settings), Neighbour(worker.settings)
+    crowd = [b"user-%d" % number for number in range(CROWD)]
+    for partition in range(PARTITIONS):
+        log.write(partition, *((key, state(5, FILL)) for key in crowd if partition_of(key, PARTITIONS) == partition))
+    second, third = (_beside(worker, tmp_path / name, nursery) for name in ("second", "third"))
+    with worker, second, third:
+        third.wait("recovering", lambda scrape: scrape.total("interest_restored_users_total") > 0, 60, 0.02)
+        third.kill()
+        wait_for("all", lambda: sum(_held(member) for member in (worker, second)) == CROWD or None, 60)
+        for key in crowd[:: CROWD // 50]:
+            service.send("click", key.decode())
+        service.until_committed()
+        for key in crowd[:: CROWD // 50]:
+            assert service.events_of(key.decode(), 6).version == 6
+        assert (worker.terminate(), second.terminate()) == (0, 0)
+    service.close()
+
+
+def _beside(worker: Member, log: Path, nursery: Nursery) -> Member:
+    """Another member of its group."""
+    port = worker.settings.metrics.model_copy(update={"port": free_port()})
+    return Member(worker.settings.model_copy(update={"metrics": port}), log, nursery)
+
+
+def _held(member: Member) -> int:
+    """Users that a ready worker holds, before any event."""
+    scrape = member.scrape()
+    return int(scrape.total("interest_users")) if scrape and scrape.total("interest_ready") == 1 else 0
 
 
 def test_damage_stops_the_worker_until_a_tombstone_lets_it_go_on(worker: Member) -> None:
