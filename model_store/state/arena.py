@@ -107,6 +107,8 @@ class Arena:
                 if self._is_mark(rows[i]):
                     self._erased.add(int(rows[i]))
                     keys[i] = mark
+                elif mark in self._rows:
+                    self.forget(mark)  # of an erasure whose flush was cut short, and which was applied again
                 retired.append(user if keys[i] == mark else mark)
         return keys, retired
 

@@ -30,13 +30,11 @@ IN_A_THREAD = {"models": {"inline_users": 0}}
 
 STORIES: Mapping[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {
     "raises": ("tensorflow-raises", {}, ("worker stopped: refresh", "RuntimeError: planted", "Traceback")),
-    "raises in its thread": ("tensorflow-raises", IN_A_THREAD, ("worker stopped: refresh", "RuntimeError: planted")),
     "gives NaN": (
         "tensorflow-gives-nan",
-        {},
+        IN_A_THREAD,
         ("gives NaN or infinity for 1 of", "their states are sound", "roll-back"),
     ),
-    "gives infinity": ("tensorflow-gives-infinity", IN_A_THREAD, ("gives NaN or infinity for 1 of", "roll-back")),
     "stalls": ("tensorflow-stalls", {}, ("the event loop has not turned for", "_read_out")),
     "stalls in its thread": (
         "tensorflow-stalls",
