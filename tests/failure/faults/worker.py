@@ -64,6 +64,5 @@ def term(stage: Stage) -> None:
     # A worker that is told to stop while TensorFlow is being imported dies of the signal itself.
     if code not in (0, -15):
         raise AssertionError(f"{member.name} ended with {code} at SIGTERM: {member.log_text()[-1500:]}")
-    stage.count("term")
     time.sleep(stage.dice.uniform(0.0, 1.0))
     member.start()
