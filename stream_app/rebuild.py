@@ -202,7 +202,7 @@ class _Work:
             at_ms.update((record.key, record.timestamp) for record in records)
             self._done.records += passed
             self._tell()
-        self._states.restored(partition, read_to)
+        self._states.restored(partition, read_to, generation=0)
         self._read_to[partition] = read_to
         return np.array([at_ms.get(key, 0) for key in self._states[partition].keys], np.int64)
 

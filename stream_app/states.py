@@ -36,6 +36,8 @@ class States:
     def __init__(self) -> None:
         self._arenas: dict[int, Arena] = {}
         self._logged: dict[int, int] = {}
+        self._ends: dict[int, int] = {}  # offset of the last record known, a foreign one perhaps
+        self._terms: dict[int, int] = {}
         self._damaged: dict[int, dict[bytes, Damage]] = {}
 
     def __getitem__(self, partition: int) -> Arena:
@@ -75,11 +77,15 @@ class States:
                 self._put(partition, list(run))
             else:
                 self._take_back(partition, list(run))
-        self._logged[partition] = read_to - 1
+        self._logged[partition] = self._ends[partition] = read_to - 1
 
-    def restored(self, partition: int, read_to: int) -> int:
-        """The changelog is read to its end. Returns how many users it shows otherwise than they are held, who are to be
-        written again. Raises StopWorker for users of whom the last record is no state."""
+    def restored(self, partition: int, read_to: int, generation: int) -> int:
+        """The changelog is read to its end, and a term begins: one that is higher than all that are found there, and no
+        lower than the group's generation, since an owner in between may not have written yet.
+
+        Returns how many users the changelog shows otherwise than they are held, who are to be written again. Raises
+        StopWorker for users of whom the last record is no state.
+        """
         damaged = list(self._damaged.pop(partition, {}).values())
         if damaged:
             more = f" ({len(damaged) - 1} more users in this partition)" if len(damaged) > 1 else ""
@@ -87,8 +93,10 @@ class States:
                 f"{damaged[0]}{more}. To go on, give the key a tombstone (a null value) in that partition "
                 "and start the worker: the user goes on from the last good record, if the log still has one, or anew"
             )
-        self._logged[partition] = read_to - 1
-        return self[partition].rewrite_behind() if partition in self._arenas else 0
+        self._logged[partition] = self._ends[partition] = read_to - 1
+        arena = self._arenas.get(partition)
+        self._terms[partition] = max(generation, 1 + (arena.last_term() if arena else 0))
+        return arena.rewrite_behind() if arena else 0
 
     def _keyed(self, records: Sequence[Record]) -> Sequence[Record]:
         keyed = [record for record in records if record.key is not None]
@@ -135,10 +143,13 @@ class States:
 
     def logged(self, partition: int, records: int, offset: int) -> bool:
         """So many states were appended, the last one at this offset; the changelog now holds all of this partition's
-        states up to there. Returns whether nobody else wrote in between."""
-        alone = self._logged.get(partition, offset - records) == offset - records
-        self._logged[partition] = offset
-        return alone
+        states up to there, unless somebody else wrote in between: then that is read at the next recovery. Returns
+        whether nobody did."""
+        known = self._ends.get(partition, offset - records)
+        if known == offset - records and self._logged.get(partition, known) == known:
+            self._logged[partition] = offset
+        self._ends[partition] = offset
+        return known == offset - records
 
     def logged_to(self, partition: int) -> int | None:
         """Changelog offset up to which the states held are complete; None before anything was restored or written."""
@@ -146,11 +157,12 @@ class States:
 
     def keep_only(self, partitions: set[int]) -> None:
         """Drop the states of all other partitions."""
-        for partition in (self._arenas.keys() | self._logged.keys() | self._damaged.keys()) - partitions:
-            self._arenas.pop(partition, None)
-            self._logged.pop(partition, None)
-            self._damaged.pop(partition, None)
+        for partition in (self._arenas.keys() | self._ends.keys() | self._damaged.keys()) - partitions:
+            for held in (self._arenas, self._logged, self._ends, self._terms, self._damaged):
+                held.pop(partition, None)
 
     def encode(self, partition: int, rows: npt.NDArray[np.int64]) -> tuple[memoryview, npt.NDArray[np.int64]]:
-        """States of the users in `rows`, as `codec.encode` gives them."""
-        return codec.encode(self[partition].records, rows)
+        """States of the users in `rows`, as `codec.encode` gives them, under this owner's term."""
+        records = self[partition].records
+        records["term"][rows] = self._terms.get(partition, 0)
+        return codec.encode(records, rows)

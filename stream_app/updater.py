@@ -153,9 +153,9 @@ class Updater:
     def restoring(self, remaining: Mapping[int, int]) -> None:
         self._restoring.remaining(remaining)
 
-    def restored(self, read_to: Mapping[int, int]) -> None:
+    def restored(self, read_to: Mapping[int, int], generation: int) -> None:
         self.states.keep_only(set(read_to))
-        behind = sum(self.states.restored(partition, offset) for partition, offset in read_to.items())
+        behind = sum(self.states.restored(partition, offset, generation) for partition, offset in read_to.items())
         self._touched_since_flush += behind
         self._restoring.ended(self.states.users, behind)
         self._owned = set(read_to)

@@ -180,6 +180,10 @@ class Arena:
         self.dirty[rows], self.behind[rows] = True, False
         return len(rows)
 
+    def last_term(self) -> int:
+        """The highest term of all records."""
+        return int(self.records["term"][: len(self)].max(initial=0))
+
     def rewrite_all(self) -> int:
         """Everybody who is known is to be written again. Returns how many."""
         rows = np.flatnonzero(self.records["version"][: len(self)])
@@ -243,11 +247,21 @@ def _words(records: npt.NDArray[np.void]) -> npt.NDArray[np.uint64]:
 
 @kernel
 def _copy_newer(held, held_words, behind, rows, records, words):  # type: ignore[no-untyped-def]
-    """Copies n records to their rows unless what is there has a higher version or, of the same, later offers."""
+    """Copies n records to their rows unless what is there is further on.
+
+    A higher term is. Versions alone don't tell: before it was fenced, the owner before may have taken in more of one
+    topic and less of another, of which the offsets are committed by now. Within a term a higher version is, and of the
+    same version later offers.
+    """
     for i in range(len(rows)):
         row = rows[i]
-        version, offers = records[i].version, records[i].rec_seq
-        late = version < held[row].version or (version == held[row].version and offers < held[row].rec_seq)
+        term, version, offers = records[i].term, records[i].version, records[i].rec_seq
+        if term != held[row].term:
+            late = term < held[row].term
+        elif version != held[row].version:
+            late = version < held[row].version
+        else:
+            late = offers < held[row].rec_seq
         behind[row] = late
         if not late:
             held_words[row] = words[i]

@@ -24,6 +24,8 @@ Fields
     followee_*       the last FOLLOWEES targets, latest action of each; an unfollowed one keeps its place likewise
     event_id         hashes of the last EVENT_IDS event ids; `event_id_count` % EVENT_IDS is the next slot
     seen             two generations of a Bloom filter of items clicked or rated, see `seen.py`
+    term             of the ownership under which the record was last written; each owner of a partition has a higher
+                     one than those before
     rec_*            the last recommendation: sequence number, wall-clock time, items (low half of the hashes), and a
                      quantised sketch of the vector it was made from
 """
@@ -115,6 +117,6 @@ USER = np.dtype(
         ("bucket_follows", "<u2", (BUCKET_TOTAL,)),
         ("rated_value", "<i2", (RATED,)),
         ("rec_sketch", "i1", (SKETCH,)),
-        ("spare", "<u4"),  # pads to whole 8-byte words, which the codec counts in
+        ("term", "<u4"),
     ]
 )

@@ -25,9 +25,9 @@ class Engine(Protocol):
     def restoring(self, remaining: Mapping[int, int]) -> None:
         """How many records, at most, each partition still has to be read; those that are done are not among them."""
 
-    def restored(self, read_to: Mapping[int, int]) -> None:
-        """Recovery is complete: these partitions are ours, read up to before these offsets. The states of all others
-        are to be dropped."""
+    def restored(self, read_to: Mapping[int, int], generation: int) -> None:
+        """Recovery is complete: these partitions are ours in this generation of the group, read up to before these
+        offsets. The states of all others are to be dropped."""
 
     def restored_to(self, partition: int) -> int | None:
         """The changelog offset up to which the states held are complete, None to read from the start."""

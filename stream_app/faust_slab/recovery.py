@@ -72,7 +72,7 @@ class SlabRecovery(Recovery):
         await self.app.on_rebalance_complete.send()
         self._set_recovery_ended()
         read_to = {tp.partition: self.active_offsets[tp] + 1 for tp in self.active_tps}
-        _or_stop(self.app.engine.restored, read_to)
+        _or_stop(self.app.engine.restored, read_to, generation_id)
         for table in self.tables.values():
             await table.on_recovery_completed(self.actives_for_table[table], self.standbys_for_table[table])
         consumer = self.app.consumer

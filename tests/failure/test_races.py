@@ -217,7 +217,7 @@ def test_marks_of_erasures_are_swept_by_their_owner_only(model: InterestModel) -
     async def story() -> None:
         async with running(model) as (updater, world):
             user = user_in(0)
-            updater.restored(dict.fromkeys(range(PARTITIONS), world.logged))
+            updater.restored(dict.fromkeys(range(PARTITIONS), world.logged), generation=1)
 
             def marks() -> int:
                 return len(updater.states[0].expired_marks(NOW_MS))
@@ -230,7 +230,7 @@ def test_marks_of_erasures_are_swept_by_their_owner_only(model: InterestModel) -
             logged = world.logged
             await updater.sweep()
             assert (world.logged, marks()) == (logged, 1)
-            updater.restored(dict.fromkeys(range(PARTITIONS), world.logged))
+            updater.restored(dict.fromkeys(range(PARTITIONS), world.logged), generation=1)
             world.member = False
             await updater.sweep()
             assert (world.logged, marks()) == (logged, 1)

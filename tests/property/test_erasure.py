@@ -78,7 +78,7 @@ class Worker:
         for start in range(0, len(self.log), slab):
             part = self.log[start : start + slab]
             self.states.restore(0, part, start + len(part))
-        self.states.restored(0, len(self.log))
+        self.states.restored(0, len(self.log), generation=0)
 
     def late_write(self, user: bytes) -> None:
         """A fenced worker logs the first state that it ever knew of a user, who was erased since."""

@@ -26,8 +26,9 @@ class Record:
     headers: Sequence[tuple[str, bytes | None]] = ()
 
 
-def state(version: int, events: int | None = None, offers: int = 0, erased_at: int = 0) -> bytes:
+def state(version: int, events: int | None = None, offers: int = 0, erased_at: int = 0, term: int = 0) -> bytes:
     record = np.zeros(1, USER)
+    record["term"] = term
     record["version"], record["events"] = version, version if events is None else events
     record["rec_seq"], record["erased_at_ms"] = offers, erased_at
     values, _ = codec.encode(record, np.array([0]))
@@ -51,7 +52,7 @@ def version_of(states: States, key: bytes) -> int:
 
 def written_again(states: States, read_to: int) -> list[bytes]:
     """Users whom the end of recovery marks."""
-    count = states.restored(PARTITION, read_to)
+    count = states.restored(PARTITION, read_to, generation=1)
     arena = states[PARTITION]
     keys = [arena.keys[row] for row in arena.take_dirty().tolist()]
     assert len(keys) == count
@@ -71,6 +72,34 @@ def test_a_late_record_of_a_fenced_worker_loses_and_its_user_is_written_again(ba
     assert version_of(states, b"a") == 4
     assert written_again(states, 3) == [b"a"]
     assert written_again(states, 3) == []
+
+
+@pytest.mark.parametrize("batch", [1, 2, 100])
+def test_the_later_owner_wins_though_the_one_before_had_taken_in_more(batch: int) -> None:
+    """The one before was further on in one topic and less far in another, whose offsets the later one has committed."""
+    states = restored((b"a", state(7, term=3)), (b"a", state(6, term=4)), (b"a", state(8, term=3)), batch=batch)
+    assert version_of(states, b"a") == 6
+    assert written_again(states, 3) == [b"a"]
+
+
+@pytest.mark.parametrize(("found", "generation", "term"), [(3, 9, 9), (9, 3, 10), (0, 0, 1)])
+def test_each_owner_writes_under_a_higher_term(found: int, generation: int, term: int) -> None:
+    """Above all that the changelog has, and above those of an owner in between that has not written yet."""
+    states = restored((b"a", state(1, term=found)), (b"b", state(1)))
+    states.restored(PARTITION, 2, generation)
+    values, ends = states.encode(PARTITION, np.array([0, 1]))
+    written = codec.decode([bytes(values[ends[i] : ends[i + 1]]) for i in range(2)])
+    assert written["term"].tolist() == [term, term]
+
+
+def test_what_somebody_else_wrote_in_between_is_read_at_the_next_recovery() -> None:
+    states = restored((b"a", state(1)))
+    states.restored(PARTITION, 1, generation=1)
+    assert states.logged(PARTITION, 2, 2)
+    assert states.logged_to(PARTITION) == 2
+    assert not states.logged(PARTITION, 1, 4)  # 3 is not ours
+    assert states.logged(PARTITION, 1, 5)
+    assert states.logged_to(PARTITION) == 2
 
 
 def test_who_was_written_after_a_late_record_is_not_written_again() -> None:
@@ -133,13 +162,13 @@ DAMAGED = [b"x", state(3)[:-8], state(3) + bytes(8), b'{"event_id":"e1","user_id
 def test_a_last_record_that_is_no_state_stops_the_worker_and_says_where(value: bytes, batch: int) -> None:
     states = restored((b"a", state(2)), (b"b", state(1)), (b"a", value), (b"c", state(1)), batch=batch)
     with pytest.raises(StopWorker, match=r"g-state-changelog\[3\] offset 2, key b'a': .*give the key a tombstone"):
-        states.restored(PARTITION, 4)
+        states.restored(PARTITION, 4, generation=1)
 
 
 def test_all_damaged_users_are_counted() -> None:
     states = restored((b"a", b"x"), (b"b", state(1)), (b"b", b"?"), (b"c", state(1)))
     with pytest.raises(StopWorker, match=r"offset 0, key b'a': .* \(1 more users in this partition\)"):
-        states.restored(PARTITION, 4)
+        states.restored(PARTITION, 4, generation=1)
 
 
 @pytest.mark.parametrize("better", [state(3), None])
@@ -160,14 +189,14 @@ def test_the_end_of_the_log_is_where_reading_ended_and_not_the_last_record() -> 
     states = restored((b"a", state(1)))
     states.restore(PARTITION, [], 9)
     assert states.logged_to(PARTITION) == 8
-    assert states.restored(PARTITION, 12) == 0
+    assert states.restored(PARTITION, 12, generation=1) == 0
     assert states.logged_to(PARTITION) == 11
     assert states.logged(PARTITION, 2, 13)
 
 
 def test_a_stranger_in_the_log_is_noticed() -> None:
     states = restored((b"a", state(1)), (b"b", state(2)))
-    states.restored(PARTITION, 2)
+    states.restored(PARTITION, 2, generation=1)
     assert states.logged(PARTITION, 3, 4)
     assert not states.logged(PARTITION, 2, 7), "offset 5 is somebody else's"
     assert states.logged(PARTITION, 1, 8)
@@ -179,4 +208,4 @@ def test_what_leaves_is_dropped_whole() -> None:
     states.keep_only({1})
     assert states.users == 0
     assert states.logged_to(PARTITION) is None
-    assert states.restored(PARTITION, 0) == 0
+    assert states.restored(PARTITION, 0, generation=1) == 0
