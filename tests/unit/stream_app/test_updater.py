@@ -75,14 +75,14 @@ def test_a_worker_is_ready_when_it_has_recovered_and_not_before(model: InterestM
     async def story() -> None:
         async with running(model) as (updater, _):
             registry = updater._metrics.registry
-            updater.restored({0: 0})
+            updater.restored({0: 0}, generation=1)
             assert registry.get_sample_value("interest_ready") == 1
             await updater.drain(fenced=False)
             updater.restore(1, [], 3)
             updater.restoring({1: 5})
             assert registry.get_sample_value("interest_ready") == 0
             assert registry.get_sample_value("interest_restore_remaining_records") == 5
-            updater.restored({0: 0, 1: 8})
+            updater.restored({0: 0, 1: 8}, generation=1)
             assert registry.get_sample_value("interest_ready") == 1
             assert registry.get_sample_value("interest_restore_remaining_records") == 0
             assert registry.get_sample_value("interest_partitions") == 2
