@@ -55,16 +55,16 @@ class WorkerSinks:
 def build_app(settings: Settings, model: InterestModel, metrics: WorkerMetrics) -> SlabApp:
     """A worker: Faust app, updater, sinks. Nothing is connected before it is started."""
     app = SlabApp(settings)
-    topics = settings.kafka.topics
+    topics, give_up_s = settings.kafka.topics, settings.flush.timeout_s
     sinks = WorkerSinks(
         RedisSink(
             settings.redis,
             on_retry=metrics.redis_retries.inc,
             on_loss=partial(_tell_loss, metrics),
         ),
-        KafkaRecommendations(app.kafka_producer, topics.recommendations),
-        KafkaDeadLetters(app.kafka_producer, topics.dead_letters),
-        KafkaChangelog(app.kafka_producer, settings.kafka.changelog),
+        KafkaRecommendations(app.kafka_producer, topics.recommendations, give_up_s=give_up_s),
+        KafkaDeadLetters(app.kafka_producer, topics.dead_letters, give_up_s=give_up_s),
+        KafkaChangelog(app.kafka_producer, settings.kafka.changelog, give_up_s=give_up_s),
     )
     updater = Updater(settings, model, sinks, FloodGuard.of(settings.accept), metrics, wall_clock_ms)
     app.engine, app.terms = updater, terms_of(settings, model)

@@ -94,7 +94,8 @@ class Cycle(Section):
 
 
 class Flush(Section):
-    """When dirty states are written to the changelog. `duty` bounds the share of time spent on it."""
+    """When dirty states are written to the changelog. `duty` bounds the share of time spent on it, `timeout_s` how long
+    Kafka may take to acknowledge what is written to any topic."""
 
     interval_s: PositiveFloat = 0.25
     max_touched_users: Positive = 500_000

@@ -446,8 +446,7 @@ class Updater:
         for partition, keys, values, ends in written:
             if not await self._source.is_member():
                 return False
-            async with asyncio.timeout(self._settings.flush.timeout_s):
-                offset = await self._timed("changelog", self._sinks.changelog.write(partition, keys, values, ends))
+            offset = await self._timed("changelog", self._sinks.changelog.write(partition, keys, values, ends))
             self._metrics.flush_bytes.inc(len(values))
             if not self.states.logged(partition, len(keys), offset):
                 self._write_again(partition, offset)

@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from typing import Any, TypeVar
 
 from aiokafka.errors import (
+    CommitFailedError,
+    IllegalStateError,
     KafkaError,
     NoError,
     NoOffsetForPartitionError,
@@ -18,6 +20,7 @@ from aiokafka.errors import (
 )
 from aiokafka.protocol.admin import DescribeGroupsRequest
 from aiokafka.protocol.group import HeartbeatRequest, SyncGroupRequest
+from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
@@ -136,6 +139,25 @@ class SlabConsumerThread(driver.AIOKafkaConsumerThread):
             found = [Standing(tp.topic, tp.partition, offset, first[tp], end[tp]) for tp, offset in sources.items()]
             raise StopWorker(fault_of(found) or str(error)) from error
         await consumer.seek_to_beginning(*asked)
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        """aiokafka repeats what passes; Faust would stop in an orderly way at the rest, which waits for the broker."""
+        consumer = self._ensure_consumer()
+        held = {
+            driver.ensure_aiokafka_TP(tp): OffsetAndMetadata(offset, "")
+            for tp, offset in offsets.items()
+            if tp in self.assignment()
+        }
+        if not held:
+            return False
+        self.tp_last_committed_at.update(dict.fromkeys(held, time.monotonic()))
+        try:
+            await consumer.commit(held)
+        except (CommitFailedError, IllegalStateError):
+            return False  # partitions have gone to another member; it reads again what is not committed
+        except Exception as error:
+            stop_process("commit", StopWorker(_uncommitted_message(held, error)))
+        return True
 
     def fenced(self) -> bool:
         """Whether the group has dropped this member."""
@@ -365,6 +387,14 @@ def _positions(assignment: Any, partitions: Iterable[Any]) -> dict[Any, int]:
     """Offsets that aiokafka reads next, of those partitions that have one."""
     states = {tp: assignment.state_value(tp) for tp in partitions}
     return {tp: state.position for tp, state in states.items() if state is not None and state.has_valid_position}
+
+
+def _uncommitted_message(offsets: Mapping[Any, Any], error: Exception) -> str:
+    places = ", ".join(f"{tp.topic}[{tp.partition}]" for tp in offsets)
+    return (
+        f"Kafka did not take the offsets of {places} ({type(error).__name__}: {error}). Check that this user may "
+        "read the group. Nothing is lost: a restart reads again what is not committed, and counts it once"
+    )
 
 
 def _grown_message(topic: str, wanted: int, found: int) -> str:

@@ -8,7 +8,7 @@ from stream_app.contracts.dead_letter import dead_letter
 from stream_app.contracts.errors import BadEventFlood
 from stream_app.contracts.validity import Rejected
 from stream_app.settings import Accept
-from stream_app.sinks.kafka_batches import GetProducer, KafkaRecord, partitions_of, publish, wall_clock_ms
+from stream_app.sinks.kafka_batches import GIVE_UP_S, GetProducer, KafkaRecord, partitions_of, publish, wall_clock_ms
 
 FLOOD_WINDOW_S = 60
 
@@ -20,10 +20,17 @@ class KafkaDeadLetters:
         producer: gives the started producer; asked at each call, since Faust makes it late.
         topic: name; it may have any number of partitions.
         clock: wall-clock ms, the records' timestamp.
+        give_up_s: longest wait for Kafka to take or to acknowledge a batch.
     """
 
-    def __init__(self, producer: GetProducer, topic: str, clock: Callable[[], int] = wall_clock_ms) -> None:
-        self._producer, self._topic, self._clock = producer, topic, clock
+    def __init__(
+        self,
+        producer: GetProducer,
+        topic: str,
+        clock: Callable[[], int] = wall_clock_ms,
+        give_up_s: float = GIVE_UP_S,
+    ) -> None:
+        self._producer, self._topic, self._clock, self._give_up_s = producer, topic, clock, give_up_s
 
     async def publish(self, rejected: Sequence[Rejected]) -> None:
         """Returns when Kafka has acknowledged all of them; raises SinkStopped if it does not.
@@ -33,11 +40,11 @@ class KafkaDeadLetters:
         if not rejected:
             return
         producer = self._producer()
-        partitions = await partitions_of(producer, self._topic)
+        partitions = await partitions_of(producer, self._topic, self._give_up_s)
         records: dict[int, list[KafkaRecord]] = defaultdict(list)
         for one in rejected:
             records[one.record.partition % partitions].append(dead_letter(one))
-        await publish(producer, self._topic, records, self._clock())
+        await publish(producer, self._topic, records, self._clock(), self._give_up_s)
 
 
 @dataclass(frozen=True, slots=True)
