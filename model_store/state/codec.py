@@ -154,6 +154,8 @@ def _decode(raw, ends, chosen, words, head):  # type: ignore[no-untyped-def]
                     words[i, word] = raw[at]
                     at += 1
                 bits >>= np.uint64(1)
+            if bits != 0:  # of words that the record does not have
+                return i
         if at != stop:
             return i
     return -1

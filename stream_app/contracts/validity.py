@@ -18,6 +18,7 @@ from stream_app.contracts.reasons import Reason
 
 MAX_ID_BYTES = 256
 MAX_TS_MS = 2**63 - 1
+_LONGEST_QUOTE = 200
 CONTROL_CHARACTER = re.compile(rb"[\x00-\x1f\x7f]")
 
 # What a decoder may raise over bytes from outside: malformed JSON, a wrong shape, invalid UTF-8 in a string that is
@@ -105,10 +106,16 @@ def _decoding_fault(error: Exception) -> tuple[Reason, str]:
     if text.startswith("Object missing required field"):
         return Reason.MISSING_FIELD, text
     if text.startswith("Invalid enum value"):
+        text = clipped(text)
         return Reason.UNKNOWN_VALUE, f"{text}; target_type is user, creator or topic, action is follow or unfollow"
     if "out of range" in text:
         return (Reason.TS_INVALID if text.endswith("`$.ts`") else Reason.OUT_OF_RANGE), text
     return Reason.WRONG_TYPE, text
+
+
+def clipped(text: str) -> str:
+    """A text from outside, short enough to stand in a message."""
+    return text if len(text) <= _LONGEST_QUOTE else text[:_LONGEST_QUOTE] + "..."
 
 
 def _id_fault(event: Event) -> _Fault:
@@ -146,7 +153,7 @@ def _key_fault(event: Event, record: Record, limits: Limits) -> _Fault:
 
 def _time_fault(event: Event, limits: Limits, now_ms: int) -> _Fault:
     if event.ts < 0:
-        return Reason.TS_INVALID, f"ts is negative: {event.ts}"
+        return Reason.TS_INVALID, f"ts is negative: {clipped(str(event.ts))}"
     if event.ts > MAX_TS_MS:
         return Reason.TS_INVALID, "ts does not fit into 64 bits"
     ahead_ms = event.ts - now_ms
