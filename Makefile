@@ -7,7 +7,7 @@ ARGS   ?=
 # `uv` installs the lock file in seconds; it comes as a wheel into the virtual environment, nothing else is touched.
 UV_VERSION := 0.13.9
 
-.PHONY: help demo test lint bench chaos lock clean
+.PHONY: help demo test lint bench chaos fuzz lock clean
 
 help:            ## this list
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -26,6 +26,9 @@ bench: $(VENV)/.dev   ## every figure the README claims (ARGS="throughput --json
 
 chaos: $(VENV)/.dev   ## kill workers at random under load and check that nothing shows of it (ARGS="--kills 20 --minutes 4")
 	@$(BIN)/python -m tests.failure.chaos $(ARGS)
+
+fuzz: $(VENV)/.dev   ## hostile bytes into every decoder, compared with naive truths (ARGS="--seconds 600 --seed 1 --target decode")
+	@$(BIN)/python -m tests.fuzz $(ARGS)
 
 lock: $(VENV)/.run   ## pin again what pyproject.toml asks for
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url pyproject.toml -o deploy/requirements.lock

@@ -13,6 +13,8 @@ import msgspec
 
 MANIFEST = "manifest.json"
 FORMAT = 1
+UNREADABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
+"""What reading JSON that may be damaged raises."""
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 
 
@@ -45,7 +47,7 @@ def check_version(version: str) -> str:
     """The version itself, if it may name a folder in any store; `ModelError` otherwise."""
     if not _VERSION.fullmatch(version):
         raise ModelError(
-            f"{version!r} cannot name a model version: use 1 to 80 letters, digits, '.', '_' or '-', "
+            f"{version[:100]!r} cannot name a model version: use 1 to 80 letters, digits, '.', '_' or '-', "
             "beginning with a letter or digit"
         )
     return version
@@ -78,11 +80,11 @@ def decode(content: bytes, where: str) -> Manifest:
     """Read `manifest.json`; `ModelError` if it is not one, of another format, or names files outside its folder."""
     try:
         manifest = msgspec.json.decode(content, type=Manifest)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise ModelError(f"{where}/{MANIFEST} is damaged ({error}): publish the version again") from error
     if manifest.format != FORMAT:
         raise ModelError(
-            f"{where} has model format {manifest.format}, this program reads {FORMAT}: train a new version"
+            f"{where} has model format {str(manifest.format)[:20]}, this program reads {FORMAT}: train a new version"
         )
     check_version(manifest.version)
     _refuse_outside(manifest.files, where)
@@ -92,9 +94,9 @@ def decode(content: bytes, where: str) -> Manifest:
 def _refuse_outside(files: Mapping[str, FileEntry], where: str) -> None:
     for name in files:
         path = PurePosixPath(name)
-        if path.is_absolute() or ".." in path.parts or "\\" in name or not path.parts:
+        if path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name or not path.parts:
             raise ModelError(
-                f"{where}/{MANIFEST} names {name!r}, which lies outside the model: do not use this version"
+                f"{where}/{MANIFEST} names {name[:100]!r}, which lies outside the model: do not use this version"
             )
 
 

@@ -105,5 +105,5 @@ def read_card(folder: Path) -> Card:
     """The notes of the version in `folder`, without loading it."""
     try:
         return msgspec.json.decode((folder / _CARD).read_bytes(), type=Card)
-    except (FileNotFoundError, msgspec.MsgspecError) as error:
+    except (FileNotFoundError, *manifest.UNREADABLE) as error:
         raise ModelError(f"{folder / _CARD} cannot be read ({error}): fetch or train the version again") from error

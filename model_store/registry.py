@@ -144,8 +144,11 @@ class ModelRegistry:
         except FileNotFoundError:
             return None
         try:
-            return msgspec.json.decode(content, type=Pointer)
-        except msgspec.MsgspecError as error:
+            pointer = msgspec.json.decode(content, type=Pointer)
+            for version in (pointer.version, *pointer.history):
+                check_version(version)
+            return pointer
+        except (*manifests.UNREADABLE, ModelError) as error:
             raise ModelError(
                 f"{self.url}/{_POINTER} is damaged ({error}): remove it and promote one of {self._names()}"
             ) from error

@@ -23,6 +23,7 @@ from redis.asyncio import RedisCluster as AsyncRedisCluster
 from stream_app.contracts import recommendations
 from stream_app.contracts.recommendations import Recommendation
 from stream_app.contracts.redis_layout import (
+    FACETS,
     LAYOUT_VERSION,
     MODEL_KEY,
     Field,
@@ -35,10 +36,12 @@ from stream_app.contracts.redis_layout import (
 Vector = npt.NDArray[np.float32]
 
 _FIELDS = tuple(Field)
+# What reading a hash that no worker wrote may raise: fields that are missing, cut or of another type.
+_UNREADABLE = (msgspec.MsgspecError, ValueError, TypeError, KeyError, RecursionError)
 
 
 class LayoutError(RuntimeError):
-    """Redis holds a layout that this reader does not know: update the reader."""
+    """Redis holds what this reader cannot read: a newer layout (update the reader), or what no worker wrote."""
 
 
 class Window(msgspec.Struct, frozen=True):
@@ -96,7 +99,7 @@ class InterestReader:
         cluster: whether it is a Redis Cluster.
         options: passed on to redis-py, for example `socket_timeout` (seconds; 5 unless given).
 
-    Every method may raise redis.exceptions.RedisError.
+    Every method may raise redis.exceptions.RedisError, and LayoutError for what no worker wrote.
     """
 
     def __init__(self, url: str, *, cluster: bool = False, **options: Any) -> None:
@@ -117,7 +120,7 @@ class InterestReader:
 
     def recommendations(self, user_id: str) -> Recommendation | None:
         """The latest recommendations, None if there are none."""
-        return _recommendation(self._redis.get(recommendation_key(user_id.encode())))
+        return _recommendation(user_id, self._redis.get(recommendation_key(user_id.encode())))
 
     def model(self) -> ModelCard | None:
         """The model in use, None before a worker has announced one. Raises LayoutError for an unknown layout."""
@@ -155,7 +158,7 @@ class AsyncInterestReader:
 
     async def recommendations(self, user_id: str) -> Recommendation | None:
         """See `InterestReader.recommendations`."""
-        return _recommendation(await self._redis.get(recommendation_key(user_id.encode())))
+        return _recommendation(user_id, await self._redis.get(recommendation_key(user_id.encode())))
 
     async def model(self) -> ModelCard | None:
         """See `InterestReader.model`."""
@@ -185,7 +188,19 @@ def _interests(users: list[str], rows: list[list[bytes | None]]) -> dict[str, In
 def _interest(user_id: str, row: list[bytes | None]) -> Interest | None:
     if row[0] is None:
         return None
-    raw = cast(Mapping[Field, bytes], dict(zip(_FIELDS, row, strict=True)))
+    try:
+        return _read(user_id, dict(zip(_FIELDS, row, strict=True)))
+    except _UNREADABLE as error:
+        raise _strange(interest_key(user_id.encode()), error) from error
+
+
+def _read(user_id: str, found: Mapping[Field, bytes | None]) -> Interest:
+    missing = [str(name) for name, value in found.items() if value is None]
+    if missing:
+        raise ValueError(f"without {', '.join(missing)}")
+    raw = cast(Mapping[Field, bytes], found)
+    if len({len(raw[Field(facet)]) for facet in FACETS}) > 1:
+        raise ValueError("the vectors have several lengths")
     return Interest(
         user_id=user_id,
         vector=_vector(raw[Field.VECTOR]),
@@ -194,34 +209,60 @@ def _interest(user_id: str, row: list[bytes | None]) -> Interest | None:
         content=_vector(raw[Field.CONTENT]),
         topics=_topics.decode(raw[Field.TOPICS]),
         windows=_windows.decode(raw[Field.WINDOWS]),
-        version=int(raw[Field.VERSION]),
-        generation=int(raw[Field.GENERATION]),
-        events=int(raw[Field.EVENTS]),
-        event_ts_ms=int(raw[Field.EVENT_TS]),
-        updated_at_ms=int(raw[Field.UPDATED_AT]),
+        version=_whole(raw[Field.VERSION]),
+        generation=_whole(raw[Field.GENERATION]),
+        events=_whole(raw[Field.EVENTS]),
+        event_ts_ms=_whole(raw[Field.EVENT_TS]),
+        updated_at_ms=_whole(raw[Field.UPDATED_AT]),
         model=raw[Field.MODEL].decode(),
     )
+
+
+def _strange(key: bytes, error: Exception) -> LayoutError:
+    why = f"{type(error).__name__}: {str(error)[:200]}"
+    return LayoutError(f"Redis holds at {key.decode()[:300]} what no worker wrote ({why}): delete the key")
+
+
+def _whole(raw: bytes) -> int:
+    """A number as workers write it; `int` alone would take spaces and underscores too."""
+    number = int(raw)
+    if str(number).encode() != raw:
+        raise ValueError(f"{raw[:40]!r} is no whole number")
+    return number
 
 
 def _vector(raw: bytes) -> Vector:
     return np.frombuffer(raw, "<f4")
 
 
-def _recommendation(raw: bytes | None) -> Recommendation | None:
-    return None if raw is None else recommendations.decode(raw)
+def _recommendation(user_id: str, raw: bytes | None) -> Recommendation | None:
+    if raw is None:
+        return None
+    try:
+        return recommendations.decode(raw)
+    except msgspec.DecodeError as error:
+        raise _strange(recommendation_key(user_id.encode()), error) from error
 
 
 def _model(raw: Mapping[bytes, bytes]) -> ModelCard | None:
     if not raw:
         return None
-    fields = {name.decode(): value for name, value in raw.items()}
-    layout = int(fields[ModelField.LAYOUT])
+    try:
+        return _card(raw)
+    except _UNREADABLE as error:
+        raise _strange(MODEL_KEY, error) from error
+
+
+def _card(raw: Mapping[bytes, bytes]) -> ModelCard:
+    fields = {name: raw[name.encode()] for name in ModelField}
+    layout = _whole(fields[ModelField.LAYOUT])
     if layout > LAYOUT_VERSION:
-        raise LayoutError(f"Redis holds layout {layout}, this reader knows {LAYOUT_VERSION}: update interest-updater")
+        shown = str(layout)[:20]
+        raise LayoutError(f"Redis holds layout {shown}, this reader knows {LAYOUT_VERSION}: update interest-updater")
     return ModelCard(
         version=fields[ModelField.VERSION].decode(),
         topics=_names.decode(fields[ModelField.TOPICS]),
-        dimension=int(fields[ModelField.DIMENSION]),
-        generation=int(fields[ModelField.GENERATION]),
+        dimension=_whole(fields[ModelField.DIMENSION]),
+        generation=_whole(fields[ModelField.GENERATION]),
         layout=layout,
     )

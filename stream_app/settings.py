@@ -6,14 +6,16 @@ file that `INTEREST_CONFIG` names; the environment wins. Secrets print as
 """
 
 import os
+import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
@@ -25,7 +27,7 @@ DAY_S = 86_400
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Topics(Section):
@@ -38,6 +40,13 @@ class Topics(Section):
     items: str = "interest.items"
     recommendations: str = "interest.recommendations"
     dead_letters: str = "interest.dead-letters"
+
+    @model_validator(mode="after")
+    def _distinct(self) -> "Topics":
+        names = list(self.model_dump().values())
+        if len(set(names)) < len(names):
+            raise ValueError(f"each topic needs a name of its own, these are {', '.join(names)}"[:1_000])
+        return self
 
     @property
     def inputs(self) -> tuple[str, str, str, str]:
@@ -176,5 +185,11 @@ class Settings(BaseSettings):
 
 
 def load(**overrides: object) -> Settings:
-    """Settings from environment and file; `overrides` win over both."""
-    return Settings(**overrides)  # type: ignore[arg-type]  # pydantic validates what the caller gives
+    """Settings from environment and file; `overrides` win over both.
+
+    Raises pydantic's ValidationError, and SettingsError for a file or a variable that cannot be parsed.
+    """
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]  # pydantic validates what the caller gives
+    except (UnicodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        raise SettingsError(f"{os.environ.get('INTEREST_CONFIG')} is no TOML: {str(error)[:200]}") from error

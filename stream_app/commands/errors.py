@@ -9,6 +9,8 @@ def explain(problem: Exception) -> tuple[str, int] | None:
 
     if isinstance(problem, ValidationError):
         return _settings_message(problem), USAGE
+    if _is_a(problem, "pydantic_settings.exceptions.SettingsError"):
+        return f"settings cannot be read: {problem}", USAGE
     if _is_a(problem, "stream_app.contracts.errors.StopWorker"):
         return str(problem), STOPPED
     if any(_is_a(problem, name) for name in MENDABLE):
@@ -49,5 +51,6 @@ def _settings_message(problem: Exception) -> str:
     from pydantic import ValidationError
 
     assert isinstance(problem, ValidationError)
-    lines = [f"  {'.'.join(map(str, error['loc']))}: {error['msg']}" for error in problem.errors(include_input=False)]
+    found = problem.errors(include_input=False)[:10]
+    lines = [f"  {'.'.join(map(str, error['loc']))[:80]}: {error['msg'][:1_000]}" for error in found]
     return "\n".join(["settings (from environment, file or options) are not valid:", *lines])

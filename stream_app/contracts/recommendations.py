@@ -53,6 +53,7 @@ class Encoded(NamedTuple):
     value: bytes | None
 
 
+_LONGEST_ERROR = 200  # it may quote a value of any length
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Recommendation)
 
@@ -72,4 +73,9 @@ def encode(recommendation: Recommendation) -> bytes:
 
 def decode(raw: bytes) -> Recommendation:
     """From JSON; unknown fields are ignored. Raises msgspec.DecodeError for anything else."""
-    return _decoder.decode(raw)
+    try:
+        return _decoder.decode(raw)
+    except (UnicodeError, RecursionError) as error:
+        raise msgspec.DecodeError(str(error)) from error
+    except msgspec.ValidationError as error:
+        raise msgspec.DecodeError(str(error)[:_LONGEST_ERROR]) from error

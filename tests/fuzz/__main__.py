@@ -1,7 +1,7 @@
 """Runs targets in a child process each, and counts.
 
-    python -m tests.fuzz --seconds 600 --seed 1 --target decode --target codec --json out.json
-    python -m tests.fuzz --target decode --replay FILE
+python -m tests.fuzz --seconds 600 --seed 1 --target decode --target codec --json out.json
+python -m tests.fuzz --target decode --replay FILE
 """
 
 import json
@@ -48,8 +48,14 @@ def fuzz(target: Target, seed: int, seconds: float, first: int, progress: Progre
     with tempfile.TemporaryDirectory() as folder:
         box = Path(folder) / "batch"
         argv = [sys.executable, "-m", "tests.fuzz.child", target.name, str(seed), f"{seconds}", str(first), str(box)]
-        environment = os.environ if "NUMBA_BOUNDSCHECK" not in os.environ else {**os.environ, "XDG_CACHE_HOME": str(FOUND / "checked")}
-        with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as child:
+        environment = (
+            os.environ
+            if "NUMBA_BOUNDSCHECK" not in os.environ
+            else {**os.environ, "XDG_CACHE_HOME": str(FOUND / "checked")}
+        )
+        with subprocess.Popen(
+            argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+        ) as child:
             watchdog = threading.Timer(seconds + HANG_S, child.kill)
             watchdog.start()
             assert child.stdout is not None
@@ -84,7 +90,11 @@ def _conclude(tally: Tally, target: Target, code: int, errors: str, box: Path) -
         FOUND.mkdir(parents=True, exist_ok=True)
         kept = FOUND / f"{target.name}-{tally.seed}-{number}.hex"
         smallest = Path(f"{box}.found")
-        cases = smallest.read_text() if smallest.exists() else msgspec.msgpack.encode(target.cases(tally.seed, number)).hex()
+        cases = (
+            smallest.read_text()
+            if smallest.exists()
+            else msgspec.msgpack.encode(target.cases(tally.seed, number)).hex()
+        )
         kept.write_text(cases)
         tally.finding += f'\nagain: make fuzz ARGS="--target {target.name} --replay {kept}"'
 
@@ -106,7 +116,10 @@ def main(
     shares = sum(one.share for one in chosen)
     console = Console(stderr=True)
     with Progress(
-        TextColumn("{task.description}"), TextColumn("{task.fields[inputs]:,} inputs"), TimeElapsedColumn(), console=console
+        TextColumn("{task.description}"),
+        TextColumn("{task.fields[inputs]:,} inputs"),
+        TimeElapsedColumn(),
+        console=console,
     ) as progress:
         tallies = [fuzz(one, seed, seconds * one.share / shares, first, progress) for one in chosen]
     console.print(_table(tallies))
@@ -123,9 +136,14 @@ def _table(tallies: list[Tally]) -> Table:
     table = Table("target", "inputs", "inputs/s", "rejected", "RSS start MiB", "RSS end MiB", "finding")
     for one in tallies:
         table.add_row(
-            one.target, f"{one.inputs:,}", f"{one.inputs / one.seconds:,.0f}" if one.seconds else "", f"{one.rejected:,}",
-            f"{one.rss_start_mib:.0f}", f"{one.rss_end_mib:.0f}", one.finding.splitlines()[0][:60] if one.finding else "",
-        )  # fmt: skip
+            one.target,
+            f"{one.inputs:,}",
+            f"{one.inputs / one.seconds:,.0f}" if one.seconds else "",
+            f"{one.rejected:,}",
+            f"{one.rss_start_mib:.0f}",
+            f"{one.rss_end_mib:.0f}",
+            one.finding.splitlines()[0][:60] if one.finding else "",
+        )
     return table
 
 

@@ -1,6 +1,6 @@
 """The process that fuzzes: one target, batch after batch; tells its parent before and after each.
 
-    python -m tests.fuzz.child TARGET SEED SECONDS FIRST_BATCH BLACK_BOX
+python -m tests.fuzz.child TARGET SEED SECONDS FIRST_BATCH BLACK_BOX
 """
 
 import faulthandler
@@ -31,7 +31,11 @@ def main(name: str, seed: str, seconds: str, first: str, black_box: str) -> int:
             try:
                 rejected += check(cases)
             except BaseException as problem:
-                _tell(finding=number, why=f"{type(problem).__name__}: {problem}"[:2_000], trace=traceback.format_exc()[-4_000:])
+                _tell(
+                    finding=number,
+                    why=f"{type(problem).__name__}: {problem}"[:2_000],
+                    trace=traceback.format_exc()[-4_000:],
+                )
                 _keep(Path(f"{black_box}.found"), _smallest(check, cases))
                 return 1
             inputs, number, now = inputs + len(cases), number + 1, time.monotonic()
@@ -41,8 +45,14 @@ def main(name: str, seed: str, seconds: str, first: str, black_box: str) -> int:
                 told = now
                 _tell(inputs=inputs, rejected=rejected)
         rss = process.memory_info().rss
-        _tell(inputs=inputs, rejected=rejected, batches=number - int(first), seconds=time.monotonic() - began,
-              rss_start=settled or rss, rss_end=rss)  # fmt: skip
+        _tell(
+            inputs=inputs,
+            rejected=rejected,
+            batches=number - int(first),
+            seconds=time.monotonic() - began,
+            rss_start=settled or rss,
+            rss_end=rss,
+        )
     return 0
 
 

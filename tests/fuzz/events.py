@@ -50,12 +50,21 @@ _REST: list[dict[str, Any]] = [
 ]
 # Kind, then user -> the tokens of an event.
 _TEXTS = [
-    [tokens(json.dumps({"event_id": "e1", "user_id": user, **rest}, ensure_ascii=i % 2 == 0).encode()) for i, (user, _) in enumerate(USERS)]
+    [
+        tokens(json.dumps({"event_id": "e1", "user_id": user, **rest}, ensure_ascii=i % 2 == 0).encode())
+        for i, (user, _) in enumerate(USERS)
+    ]
     for rest in _REST
 ]
 _HEADERS: list[list[tuple[str, bytes | None]]] = [
-    [], [], [], [("trace", b"1")], [("reason", b"theirs"), ("", None)], [("x" * 300, b"\xff" * 300)], [("e\u0301", b"")],
-]  # fmt: skip
+    [],
+    [],
+    [],
+    [("trace", b"1")],
+    [("reason", b"theirs"), ("", None)],
+    [("x" * 300, b"\xff" * 300)],
+    [("e\u0301", b"")],
+]
 _KEYS = [None, b"", b"u1", b"a\nb", b"\x00", b"\xff\xfe", b"x" * 256, b"x" * 257, b"k" * 60_000]
 
 
@@ -100,7 +109,9 @@ def check(cases: Cases) -> int:
 
 
 def _check_slab(kind: Kind, records: list[Consumed]) -> int:
-    known = {partition: {user.encode() for user, at in USERS[:12] if at == partition} for partition in range(PARTITIONS)}
+    known = {
+        partition: {user.encode() for user, at in USERS[:12] if at == partition} for partition in range(PARTITIONS)
+    }
     decoded = decode_records(kind, records, LIMITS, NOW_MS, known if len(records) % 2 else {})
     verdicts = [truth.judge(kind, one.partition, one.key, one.value) for one in records]
     refused = {one.record.offset: one for one in decoded.rejected}

@@ -156,7 +156,7 @@ USERS = 40
 
 
 def make_events(dice: Random, count: int) -> Cases:
-    """Events that `decode` lets pass: user, kind, offset, ts, event, item, value. Offsets ascend but for redeliveries."""
+    """Events that `decode` lets pass: user, kind, offset, ts, event, item, value. Some come again."""
     offsets = [int(dice.random() * 5)] * 4
     out: Cases = []
     for _ in range(count):
@@ -165,9 +165,23 @@ def make_events(dice: Random, count: int) -> Cases:
             continue
         kind = dice.choices(range(4), (50, 15, 30, 2))[0]
         offsets[kind] += 1 + int(dice.random() * 3)
-        ts = dice.choice((0, 1, 999, 2**32 * 1000 - 1, _START)) if dice.random() < 0.02 else _START + int(dice.random() * 45 * _DAY)
+        ts = (
+            dice.choice((0, 1, 999, 2**32 * 1000 - 1, _START))
+            if dice.random() < 0.02
+            else _START + int(dice.random() * 45 * _DAY)
+        )
         item = 1 + int(dice.random() * 12) if dice.random() < 0.97 else dice.choice((2**64 - 1, 2**63, 2**32))
-        out.append([int(dice.random() * USERS), kind, offsets[kind], ts, dice.getrandbits(64 if dice.random() < 0.9 else 3) or 1, item if kind != 3 else 0, _value(dice, kind)])
+        out.append(
+            [
+                int(dice.random() * USERS),
+                kind,
+                offsets[kind],
+                ts,
+                dice.getrandbits(64 if dice.random() < 0.9 else 3) or 1,
+                item if kind != 3 else 0,
+                _value(dice, kind),
+            ]
+        )
     return out
 
 
@@ -230,19 +244,28 @@ def _batch(cases: Cases) -> EventBatch:
 
 def make_hostile(dice: Random, count: int) -> Cases:
     """Events far outside what is valid, and a seed for states that hold anything."""
+
     def edge(bits: int) -> int:
         return dice.choice(_EDGES) if dice.random() < 0.6 else dice.getrandbits(bits) - (1 << (bits - 1))
 
     values = (0.0, 1.0, -1.0, 0.5, 1e30, -1e30, float("inf"), float("-inf"), float("nan"), 4294967295.0, 1e-45)
     return [
-        [int(dice.random() * USERS), int(dice.random() * 4), max(0, edge(64)) % 2**62, edge(64), dice.getrandbits(64),
-         dice.choice((0, 1, 7, 2**64 - 1, 2**63, dice.getrandbits(64))), dice.choice(values), dice.getrandbits(30)]
+        [
+            int(dice.random() * USERS),
+            int(dice.random() * 4),
+            max(0, edge(64)) % 2**62,
+            edge(64),
+            dice.getrandbits(64),
+            dice.choice((0, 1, 7, 2**64 - 1, 2**63, dice.getrandbits(64))),
+            dice.choice(values),
+            dice.getrandbits(30),
+        ]
         for _ in range(count)
-    ]  # fmt: skip
+    ]
 
 
 def check_hostile(cases: Cases) -> int:
-    """Whatever the columns and the states hold: outcomes are outcomes, versions count, the neighbours stay as they are."""
+    """Whatever the columns and the states hold: outcomes are outcomes, versions count, neighbours stay."""
     arena = Arena(2 * USERS + 1)
     random = np.random.default_rng([case[7] for case in cases[:4]])
     arena.records[:] = _states(random, len(arena.records)).view(USER).reshape(-1)
@@ -271,9 +294,12 @@ _PIECES = ["a", "user-", "é", "\U0001f511", "\x00", "\n", "\x7f", " ", "}", "x"
 
 def make_ids(dice: Random, count: int) -> Cases:
     """Ids of any characters, the separator among them."""
-    return ["".join(dice.choices(_PIECES, k=int(dice.random() * 5))) if dice.random() < 0.8
-            else "".join(chr(int(dice.random() * 0xD7FF)) for _ in range(int(dice.random() * 20)))
-            for _ in range(count)]  # fmt: skip
+    return [
+        "".join(dice.choices(_PIECES, k=int(dice.random() * 5)))
+        if dice.random() < 0.8
+        else "".join(chr(int(dice.random() * 0xD7FF)) for _ in range(int(dice.random() * 20)))
+        for _ in range(count)
+    ]
 
 
 def check_hashing(cases: Cases) -> int:

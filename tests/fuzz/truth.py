@@ -85,7 +85,8 @@ def _judge_document(kind: int, partition: int, key: Any, document: Any) -> Verdi
 
 
 def _bad(*faults: str) -> Verdict:
-    return Verdict(None, frozenset(faults))
+    # A number that is too large for any type may be called so wherever it stands.
+    return Verdict(None, frozenset({*faults, "out_of_range"} if "wrong_type" in faults else faults))
 
 
 def _parse(value: bytes) -> Any:
