@@ -5,6 +5,7 @@ import random
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,11 +25,12 @@ from stream_app.contracts.dead_letter import MAX_VALUE_BYTES
 from stream_app.faust_slab.fatal import EXIT_STOPPED
 from stream_app.local import LocalKafka
 from stream_app.settings import Settings
-from tests.bench.ground import Broker, unique
+from tests.bench.ground import Broker, Ground, unique
 from tests.bench.model import catalogue_model
 from tests.bench.worker import environment
 from tests.failure.crew import Member, make_topics, member_settings
 from tests.failure.found import look, read_topic
+from tests.failure.fresh import rounds
 from tests.failure.nursery import Nursery
 from tests.failure.people import ITEMS, Event, crowd, life_of
 from tests.failure.poison import Poison, poisons
@@ -41,6 +43,7 @@ pytestmark = pytest.mark.parametrize("redis_server", ["valkey"], indirect=True, 
 PARTITIONS = 4
 PEOPLE, ACTS = 120, 10
 END_S = 40.0
+FRESH_GROUPS = 2
 LETTER_HEADERS = ("error", "reason", "topic", "partition", "offset", "truncated")
 
 Place = tuple[str, int, int]
@@ -124,7 +127,15 @@ class Story:
 
 
 @pytest.fixture(scope="module")
-def story(kafka: LocalKafka, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
+def nursery() -> Iterator[Nursery]:
+    with Nursery() as nursery:
+        yield nursery
+
+
+@pytest.fixture(scope="module")
+def story(
+    kafka: LocalKafka, redis_url: str, tmp_path_factory: pytest.TempPathFactory, nursery: Nursery
+) -> Iterator[Story]:
     """A worker, started while the events below already wait for it. The broker stamps the ratings itself."""
     folder, name = tmp_path_factory.mktemp("inputs"), unique("inputs")
     settings = member_settings(
@@ -138,11 +149,10 @@ def story(kafka: LocalKafka, redis_url: str, tmp_path_factory: pytest.TempPathFa
     for future in admin.incremental_alter_configs([ratings]).values():
         future.result()
     service = Neighbour(settings)
-    with Nursery() as nursery:
-        member = Member(settings, folder / "worker.log", nursery)
-        member.start()
-        yield Story(member, service, admin)
-        member.__exit__(None, None, None)
+    member = Member(settings, folder / "worker.log", nursery)
+    member.start()
+    yield Story(member, service, admin)
+    member.__exit__(None, None, None)
     service.close()
 
 
@@ -281,6 +291,19 @@ def test_after_that_the_worker_goes_on_with_what_is_left(story: Story) -> None:
     story.service.until_committed()
     assert story.member.terminate() == 0, story.member.log_text()
     story.check()
+
+
+# -- a group that has committed nothing
+
+
+def test_brand_new_groups_count_their_backlog_once(
+    kafka: LocalKafka, redis_url: str, tmp_path: Path, nursery: Nursery
+) -> None:
+    """`python -m tests.failure.fresh --rounds 50` does it more often."""
+    on = Ground(kafka.bootstrap, redis_url.removesuffix("0") + "6", tmp_path)
+    tally = rounds(on, nursery, FRESH_GROUPS, seed=2)
+    assert (tally.rounds, tally.lost, tally.double, tally.unsound) == (FRESH_GROUPS, 0, 0, [])
+    assert tally.events > 1_000
 
 
 # -- topics that grow

@@ -1,0 +1,189 @@
+"""Brand-new groups that find a backlog: each must count it once, killed or not before its first commit.
+
+    python -m tests.failure.fresh --rounds 50 --seed 1
+
+One backlog lies in topics whose partitions begin at an offset above 0, at 0, or are empty; every round reads it as
+another group.
+"""
+
+import json
+import random
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from typing import Annotated
+
+import typer
+from confluent_kafka import Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from stream_app import topics
+from stream_app.settings import Kafka, Settings
+from tests.bench.ground import Broker, Ground, ground, unique
+from tests.bench.model import catalogue_model
+from tests.failure.crew import Member, make_topics, member_settings
+from tests.failure.found import look
+from tests.failure.nursery import Nursery
+from tests.failure.people import ITEMS, Event, crowd, life_of
+from tests.failure.verdict import judge
+
+PARTITIONS = 6
+PEOPLE, ACTS = 600, 8
+DELETED = 50
+COMMIT_S = 120.0
+
+
+@dataclass
+class Tally:
+    """Over all rounds. `unsound`: what was wrong, by round."""
+
+    rounds: int = 0
+    kills: int = 0
+    events: int = 0
+    lost: int = 0
+    double: int = 0
+    unsound: list[str] = field(default_factory=list)
+
+    def line(self) -> str:
+        return (
+            f"rounds={self.rounds} kills={self.kills} events={self.events} lost={self.lost} double={self.double} "
+            f"unsound={len(self.unsound)}"
+        )
+
+
+class Backlog:
+    """Topics, the events in them, and rounds on them."""
+
+    def __init__(self, on: Ground, seed: int) -> None:
+        self._on, self._dice, self._name = on, random.Random(seed), unique("fresh")
+        self._model = catalogue_model(on.folder / f"{self._name}-models", ITEMS)
+        self._first = self._settings(self._name)
+        make_topics(self._first)
+        self._delete_some()
+        self.journal = list(self._acts(seed))
+        self._send(self.journal)
+
+    def round(self, nursery: Nursery, tally: Tally) -> None:
+        """A new group reads everything, by one or two workers, of which some are killed early."""
+        settings = [self._settings(unique("group")) for _ in range(self._dice.randint(1, 2))]
+        settings = [one.model_copy(update={"kafka": _named(one, settings[0].kafka.group)}) for one in settings]
+        topics.create(settings[0])  # the changelog
+        self._on.empty_redis()
+        with ExitStack() as stack:
+            members = [
+                Member(one, self._on.folder / f"{one.kafka.group}-{number}.log", nursery)
+                for number, one in enumerate(settings)
+            ]
+            for member in members:
+                stack.callback(member.__exit__, None, None, None)
+                member.start()
+            if self._dice.random() < 0.5:
+                self._kill_early(self._dice.choice(members))
+                tally.kills += 1
+            self._until_committed(settings[0])
+            codes = [member.terminate() for member in members]
+        self._judge(settings[0], codes, tally)
+
+    def _kill_early(self, member: Member) -> None:
+        """While it recovers, or reads, or flushes for the first time."""
+        member.wait("metrics", lambda scrape: scrape.total("interest_partitions") > 0, COMMIT_S, poll_s=0.01)
+        time.sleep(self._dice.uniform(0.0, 0.4))
+        member.kill()
+        member.start()
+
+    def _judge(self, settings: Settings, codes: list[int], tally: Tally) -> None:
+        found = look(settings, sorted({event["user_id"] for event in self.journal}))
+        # The topic of recommendations is that of all rounds.
+        verdict = judge(self.journal, replace(found, sequences={}, rec_seq=dict.fromkeys(found.rec_seq, 0)))
+        tally.rounds += 1
+        tally.events += verdict.events
+        tally.lost += verdict.lost
+        tally.double += verdict.double
+        if any((verdict.lost, verdict.double, verdict.wrong, verdict.redis_wrong, verdict.dead_letters, *codes)):
+            tally.unsound.append(f"round {tally.rounds}: ended with {codes}, {verdict.examples}")
+
+    def _settings(self, group: str) -> Settings:
+        made = member_settings(
+            self._on.bootstrap, self._on.redis_url, self._model, self._name, self._on.folder, PARTITIONS,
+            recommend={"enabled": False},
+        )  # fmt: skip
+        return made.model_copy(update={"kafka": _named(made, group)})
+
+    def _acts(self, seed: int) -> Iterator[Event]:
+        """What people do, in turns; the time between them is short for all that a state remembers."""
+        people = [person for person in crowd(PEOPLE, seed) if life_of(person.user) != "reborn"]
+        for _ in range(ACTS):
+            for person in people:
+                yield person.act(time.time_ns() // 1_000_000)
+
+    def _send(self, journal: list[Event]) -> None:
+        producer = self._producer()
+        names = dict(zip(("click", "follow", "rating", "erasure"), self._first.kafka.topics.inputs, strict=True))
+        for event in journal:
+            value = json.dumps({name: part for name, part in event.items() if name != "kind"})
+            producer.produce(names[event["kind"]], value.encode(), event["user_id"].encode())
+            producer.poll(0)
+        assert producer.flush(60) == 0
+
+    def _delete_some(self) -> None:
+        """Records that were deleted before any group came: nobody misses them."""
+        producer, clicks = self._producer(), self._first.kafka.topics.clicks
+        for partition in range(0, PARTITIONS, 2):
+            for _ in range(DELETED):
+                producer.produce(clicks, b"long gone", b"x", partition)
+        assert producer.flush(60) == 0
+        admin = AdminClient({"bootstrap.servers": self._on.bootstrap, "log_level": 3})
+        starts = [TopicPartition(clicks, partition, DELETED) for partition in range(0, PARTITIONS, 2)]
+        for future in admin.delete_records(starts).values():
+            future.result()
+
+    def _producer(self) -> Producer:
+        return Producer(
+            {
+                "bootstrap.servers": self._on.bootstrap, "partitioner": "murmur2_random", "enable.idempotence": True,
+                "log_level": 3,
+            }
+        )  # fmt: skip
+
+    def _until_committed(self, settings: Settings) -> None:
+        broker = Broker(self._on.bootstrap)
+        ends = broker.ends(list(settings.kafka.topics.inputs))
+        deadline = time.monotonic() + COMMIT_S
+        while broker.lag(settings.kafka.group, {at: end for at, end in ends.items() if end > _start(at)}):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{settings.kafka.group} has not committed everything within {COMMIT_S:.0f} s")
+            time.sleep(0.1)
+
+
+def _start(at: tuple[str, int]) -> int:
+    """Where a partition begins."""
+    return DELETED if at[0].endswith(".clicks") and at[1] % 2 == 0 else 0
+
+
+def _named(settings: Settings, group: str) -> Kafka:
+    return settings.kafka.model_copy(update={"group": group})
+
+
+def rounds(on: Ground, nursery: Nursery, count: int, seed: int) -> Tally:
+    """That many groups, one after the other."""
+    tally, backlog = Tally(), Backlog(on, seed)
+    for _ in range(count):
+        backlog.round(nursery, tally)
+    return tally
+
+
+def main(
+    rounds_: Annotated[int, typer.Option("--rounds", help="Groups, one after the other.")] = 50, seed: int = 1
+) -> None:
+    """Let new groups read a backlog and check that each counts it once."""
+    with ground() as on, Nursery() as nursery:
+        tally = rounds(on, nursery, rounds_, seed)
+    for what in tally.unsound:
+        typer.echo(what, err=True)
+    typer.echo(tally.line())
+    raise typer.Exit(1 if tally.unsound or tally.lost or tally.double else 0)
+
+
+if __name__ == "__main__":
+    typer.run(main)
