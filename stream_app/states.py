@@ -10,12 +10,15 @@ import structlog
 
 from model_store.state import codec
 from model_store.state.arena import Arena
+from model_store.state.hashing import partition_of
 from stream_app.contracts.errors import StopWorker
-from stream_app.contracts.validity import Record
+from stream_app.contracts.validity import CONTROL_CHARACTER, Record
 
 log = structlog.get_logger(__name__)
 
 SHOWN_KEY_BYTES = 64
+SAMPLE = 16
+"""States of a batch whose partition is looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,3 +169,16 @@ class States:
         records = self[partition].records
         records["term"][rows] = self._terms.get(partition, 0)
         return codec.encode(records, rows)
+
+
+def require_count(partition: int, records: Sequence[Record], partitions: int) -> None:
+    """Raises StopWorker if states lie elsewhere than this partition count puts them. A look at a few of them is
+    enough: with another count at least half would. One alone is damage, and not for us to judge."""
+    keys = [record.key for record in records[:SAMPLE] if record.key and not CONTROL_CHARACTER.match(record.key)]
+    wrong = [key for key in keys if partition_of(key, partitions) != partition]
+    if len(wrong) >= max(2, len(keys) / 4):
+        raise StopWorker(
+            f"{records[0].topic}[{partition}] holds states that belong to other partitions of {partitions}: they were "
+            "made with another partition count, which is for life. Set INTEREST_KAFKA__PARTITIONS as it was, or go on "
+            "with new topics and a new group"
+        )

@@ -163,8 +163,9 @@ def _judge_partitions(topics: Sequence[Topic], found: Mapping[str, ActualTopic])
             topics=tuple(counts),
             problem=f"partition counts differ ({listing}): a user's events and state would be in different workers",
             mend=(
-                "recreate the odd ones with the count of the others while no worker runs: delete them, then "
-                "`interest topics create`; for a new count everywhere use new topic names and a new group"
+                "while nothing has been read yet, delete the odd ones, then `interest topics create`. Afterwards the "
+                "count is for life, and an input made anew would give its offsets to other events: go on with new "
+                "topic names and a new group, into which the events are replayed"
             ),
             stops=True,
         )
@@ -179,7 +180,8 @@ def _judge_one(topic: Topic, actual: ActualTopic | None) -> Iterator[Finding]:
         yield Finding(
             (topic.name,),
             f"the partition count is {actual.partitions}, the settings say {topic.partitions}",
-            f"INTEREST_KAFKA__PARTITIONS={actual.partitions}, or recreate the inputs and the changelog",
+            f"INTEREST_KAFKA__PARTITIONS={actual.partitions} if it was made so; if it has grown, new topic names and a "
+            "new group: the count is for life",
             stops=True,
         )
     if actual.replication < topic.replication:
@@ -190,7 +192,17 @@ def _judge_one(topic: Topic, actual: ActualTopic | None) -> Iterator[Finding]:
         )
     for name, value in _differing(topic, actual).items():
         is_now = actual.configs.get(name, "not set")
-        yield Finding((topic.name,), f"{name} is {is_now}, should be {value}", "interest topics create --repair")
+        yield Finding(
+            (topic.name,),
+            f"{name} is {is_now}, should be {value}",
+            "interest topics create --repair",
+            stops=_loses_events(topic, name, is_now),
+        )
+
+
+def _loses_events(topic: Topic, config: str, is_now: str) -> bool:
+    """Compaction of an input keeps each user's last event only. Kafka tells nobody what it took."""
+    return topic.configs.get(config) == "delete" and topic.exact_partitions and "compact" in is_now
 
 
 def _differing(topic: Topic, actual: ActualTopic | None) -> dict[str, str]:

@@ -34,7 +34,7 @@ from stream_app.ports import Changelog, Clock, DeadLetterSink, InterestSink, Rec
 from stream_app.refresh import Offer, Refresher
 from stream_app.restoring import Restoring
 from stream_app.settings import Settings
-from stream_app.states import States
+from stream_app.states import States, require_count
 
 log = structlog.get_logger(__name__)
 
@@ -147,6 +147,7 @@ class Updater:
                     self._forget()
 
     def restore(self, partition: int, records: Sequence[Record], read_to: int) -> None:
+        require_count(partition, records, self._settings.kafka.partitions)
         self.states.restore(partition, records, read_to)
         self._restoring.read(len(records))
 

@@ -41,11 +41,15 @@ _CREATE_TIME = 0
 POLL_S = 0.1
 """A seek waits for the poll that is under way, so a poll is short."""
 
+CAREFUL_S = 0.01
+
 _ASK_AGAIN_S = 0.02
 
 
 class SlabConsumerThread(driver.AIOKafkaConsumerThread):
     """The aiokafka consumer, in a thread of its own."""
+
+    _careful = False
 
     _lease: Lease
     _agrees = False
@@ -115,7 +119,15 @@ class SlabConsumerThread(driver.AIOKafkaConsumerThread):
         assignment = consumer._subscription.subscription.assignment
         before = _positions(assignment, active_partitions)
         try:
-            records = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
+            if self._careful:
+                records = await self._fetch_one(consumer, before)
+            else:
+                records = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
+        except UnicodeDecodeError:
+            self._careful = True
+            for tp, position in before.items():
+                consumer._fetcher.seek_to(tp, position)
+            return {}
         except (OffsetOutOfRangeError, NoOffsetForPartitionError) as error:
             await self._out_of_range(consumer, error)
             return {}
@@ -127,6 +139,19 @@ class SlabConsumerThread(driver.AIOKafkaConsumerThread):
             for tp, start in before.items()
             if after.get(tp, start) != start
         }
+
+    async def _fetch_one(self, consumer: Any, positions: Mapping[Any, int]) -> Any:
+        """A single record: aiokafka cannot read one of those to come, whose header has a name that is no UTF-8. So all
+        before it get through, and then it is known where it lies."""
+        for tp in positions:
+            try:
+                records = await super()._fetch_records(consumer, {tp}, 0, 1)
+            except UnicodeDecodeError as error:
+                raise StopWorker(_unreadable_message(tp, positions[tp], error)) from error
+            if records:
+                return records
+        await asyncio.sleep(CAREFUL_S)
+        return {}
 
     async def _out_of_range(self, consumer: Any, error: Exception) -> None:
         """A changelog may be cut off at its start, where recovery has nothing to read; an input may not."""
@@ -402,4 +427,13 @@ def _grown_message(topic: str, wanted: int, found: int) -> str:
         f"{topic} has {found} partitions, the states were made with {wanted}: a user's events and state are no longer "
         "in the same one, and Kafka cannot take partitions away. Go on with new topics of the new count and a new "
         "group (INTEREST_KAFKA__PARTITIONS, __TOPICS__..., __GROUP), into which the events are replayed"
+    )
+
+
+def _unreadable_message(tp: Any, offset: int, error: Exception) -> str:
+    return (
+        f"the record at offset {offset} of {tp.topic}[{tp.partition}] has a header whose name is not UTF-8, which "
+        f"Kafka forbids and this client cannot read ({error}). All before it is committed. Mend the producer; to go "
+        "on past this record, stop all workers and set the group's offset: kafka-consumer-groups.sh --reset-offsets "
+        f"--execute --topic {tp.topic}:{tp.partition} --to-offset {offset + 1} --group ..."
     )

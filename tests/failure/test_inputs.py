@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import Message, Producer, TopicPartition
+from confluent_kafka import ConsumerGroupTopicPartitions, Message, Producer, TopicPartition
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -18,6 +18,7 @@ from confluent_kafka.admin import (
     NewPartitions,
     ResourceType,
 )
+from kafka import KafkaProducer
 from typer.testing import CliRunner
 
 from stream_app import cli, offsets
@@ -34,7 +35,7 @@ from tests.failure.fresh import rounds
 from tests.failure.nursery import Nursery
 from tests.failure.people import ITEMS, Event, crowd, life_of
 from tests.failure.poison import Poison, poisons
-from tests.failure.service import Neighbour, now_ms
+from tests.failure.service import Neighbour, now_ms, wait_for
 from tests.failure.verdict import judge
 
 # The servers' part is the same on both; `tests/contract` tries the other one.
@@ -293,6 +294,42 @@ def test_after_that_the_worker_goes_on_with_what_is_left(story: Story) -> None:
     story.check()
 
 
+# -- a record that the client cannot read
+
+
+class NoText(str):
+    """A header's name as other clients may send it."""
+
+    __slots__ = ()
+
+    def encode(self, *_: str) -> bytes:
+        return b"\xff\xfe"
+
+
+def test_a_record_that_cannot_be_read_is_named_and_can_be_passed(story: Story) -> None:
+    """No parser of a header is in our hands. What comes before it is committed, what comes after it is not lost."""
+    (user,) = story.service.users_in(1, 1)
+    clicks, before = story.settings.kafka.topics.clicks, len(story.member.log_text())
+    source, at = Source(story.settings), _end(story, 1) + 3
+    story.journal += [story.click(user, source, number) for number in range(3)]
+    source.flush()
+    careless = KafkaProducer(bootstrap_servers=story.settings.kafka.bootstrap)
+    careless.send(clicks, b"{}", user.encode(), [(NoText("x"), b"")], partition=1).get(30)
+    careless.close()
+    story.journal += [story.click(user, source, number) for number in range(2)]
+    source.flush()
+    story.member.start()
+    assert story.member.wait_exit(END_S) == EXIT_STOPPED
+    assert f"offset {at} of {clicks}[1]" in story.member.log_text()[before:]
+    assert Broker(story.settings.kafka.bootstrap).committed(story.settings.kafka.group)[clicks, 1] == at
+    _commit(story, TopicPartition(clicks, 1, at + 1))
+    story.member.start()
+    story.member.wait_ready()
+    story.service.until_committed()
+    assert story.member.terminate() == 0
+    story.check()
+
+
 # -- a group that has committed nothing
 
 
@@ -314,8 +351,7 @@ def test_a_topic_that_grows_stops_the_worker(story: Story) -> None:
     story.member.wait_ready()
     before = len(story.member.log_text())
     ratings = story.settings.kafka.topics.ratings
-    for future in story.admin.create_partitions([NewPartitions(ratings, PARTITIONS + 1)]).values():
-        future.result()
+    _grow(story, ratings)
     source = Source(story.settings)
     for user in story.service.users_in(3, 5):
         story.journal.append(story.click(user, source))
@@ -331,6 +367,36 @@ def test_nor_does_it_start_again(story: Story) -> None:
     log = story.member.log_text()[before:]
     assert story.settings.kafka.topics.ratings in log
     assert "new group" in log
+
+
+def test_nor_with_the_new_count_everywhere(story: Story, nursery: Nursery) -> None:
+    """The states are still where the old count put them, and new events of their users would not be."""
+    kafka = story.settings.kafka
+    _grow(story, *(name for name in (*kafka.topics.inputs, kafka.changelog) if name != kafka.topics.ratings))
+    grown = story.settings.model_copy(update={"kafka": kafka.model_copy(update={"partitions": PARTITIONS + 1})})
+    before = len(story.member.log_text())
+    with Member(grown, story.member.log, nursery) as member:
+        assert member.wait_exit(END_S) == EXIT_STOPPED
+    assert "made with another partition count" in story.member.log_text()[before:]
+
+
+def _commit(story: Story, at: TopicPartition) -> None:
+    """As kafka-consumer-groups.sh does, once the dead worker has left."""
+
+    def done() -> bool | None:
+        wanted = ConsumerGroupTopicPartitions(story.settings.kafka.group, [at])
+        answer = story.admin.alter_consumer_group_offsets([wanted])
+        (changed,) = next(iter(answer.values())).result().topic_partitions
+        return None if changed.error else True
+
+    wait_for("new offset", done)
+
+
+def _grow(story: Story, *names: str) -> None:
+    """One partition more."""
+    grown = [NewPartitions(name, PARTITIONS + 1) for name in names]
+    for future in story.admin.create_partitions(grown).values():
+        future.result()
 
 
 def _never(user: str) -> Event:

@@ -44,7 +44,7 @@ def test_partition_counts_that_differ_from_each_other_come_first(settings: Setti
     first, second = judge(wanted(settings), found)
     assert "interest.clicks 6" in first.problem
     assert "interest.ratings 8" in first.problem
-    assert "delete them" in first.mend
+    assert "for life" in first.mend
     assert second.topics == ("interest.ratings",)
 
 
@@ -78,3 +78,13 @@ def test_too_few_replicas_is_a_finding_and_more_are_not(settings: Settings) -> N
     (finding,) = judge(wanted(two), as_wanted(settings))
     assert "replication factor is 1" in finding.problem
     assert judge(wanted(settings), as_wanted(two)) == []
+
+
+@pytest.mark.parametrize(("topic", "stops"), [("interest.clicks", True), ("interest.dead-letters", False)])
+def test_no_worker_starts_on_an_input_that_is_compacted(settings: Settings, topic: str, stops: bool) -> None:
+    """All events of a user have one key."""
+    found = as_wanted(settings)
+    found[topic] = replace(found[topic], configs={**found[topic].configs, "cleanup.policy": "compact,delete"})
+    (finding,) = judge(wanted(settings), found)
+    assert finding.stops == stops
+    assert "cleanup.policy is compact,delete, should be delete" in finding.problem
