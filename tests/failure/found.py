@@ -35,13 +35,14 @@ class RedisView:
 @dataclass(frozen=True)
 class Found:
     """By user. `sequences`: (user, erased at) -> numbers of the recommendations published; `rec_seq`: of the last one
-    that the state knows."""
+    that the state knows. `rec_repeats`: records whose event id was published before."""
 
     states: dict[str, Facts]
     rec_seq: dict[str, int]
     redis: dict[str, RedisView]
     sequences: dict[tuple[str, int], set[int]]
     dead_letters: int
+    rec_repeats: int = 0
 
 
 def look(settings: Settings, users: Sequence[str]) -> Found:
@@ -52,13 +53,16 @@ def look(settings: Settings, users: Sequence[str]) -> Found:
     names = _names(records, users)
     with redis.Redis.from_url(settings.redis.url.get_secret_value()) as client:
         views = _redis_views(client, users)
+    recommendations = read_topic(kafka.bootstrap, kafka.topics.recommendations)
+    sequences = _sequences(recommendations)
     held = {name: row for row, name in sorted(enumerate(names), key=lambda place: states["version"][place[0]])}
     return Found(
         states={name: _facts(states, row) for name, row in held.items()},
         rec_seq={name: int(states["rec_seq"][row]) for name, row in held.items()},
         redis=views,
-        sequences=_sequences(read_topic(kafka.bootstrap, kafka.topics.recommendations)),
+        sequences=sequences,
         dead_letters=len(read_topic(kafka.bootstrap, kafka.topics.dead_letters)),
+        rec_repeats=sum(bool(record.value()) for record in recommendations) - sum(map(len, sequences.values())),
     )
 
 

@@ -1,33 +1,28 @@
-"""Workers come, go and disagree, and nothing shows of it."""
+"""Workers of one group that disagree. How they come, go and sleep is in `faults/members.py`."""
 
 from pathlib import Path
 
-import pytest
-
 from stream_app.faust_slab.fatal import EXIT_STOPPED
-from stream_app.local import LocalKafka
+from stream_app.local import LocalKafka, LocalValkey
 from tests.bench.ground import unique
 from tests.bench.model import catalogue_model
 from tests.failure.crew import READY_S, Member, make_topics, member_settings
 from tests.failure.nursery import Nursery
 from tests.failure.service import Neighbour
 
-# The servers' part is the same on both; `tests/contract` tries the other one.
-pytestmark = pytest.mark.parametrize("redis_server", ["valkey"], indirect=True, scope="session")
 
-
-def test_who_has_other_settings_is_refused_until_the_others_are_gone(
-    kafka: LocalKafka, redis_url: str, tmp_path: Path
-) -> None:
-    url, name = redis_url.removesuffix("0") + "5", unique("agree")
+def test_who_has_other_settings_is_refused_until_the_others_are_gone(kafka: LocalKafka, tmp_path: Path) -> None:
+    name = unique("agree")
     model = catalogue_model(tmp_path / "models", 40)
-    with Nursery() as nursery:
-        usual = member_settings(kafka.bootstrap, url, model, name, tmp_path, 2)
-        longer = member_settings(kafka.bootstrap, url, model, name, tmp_path, 2, recommend={"min_interval_s": 9.0})
+    with Nursery() as nursery, LocalValkey(tmp_path / "valkey") as redis:
+        usual = member_settings(kafka.bootstrap, redis.url, model, name, tmp_path, 2)
+        longer = member_settings(
+            kafka.bootstrap, redis.url, model, name, tmp_path, 2, recommend={"min_interval_s": 9.0}
+        )
         first, like, other = (
             Member(settings, tmp_path / f"{number}.log", nursery)
             for number, settings in enumerate(
-                (usual, member_settings(kafka.bootstrap, url, model, name, tmp_path, 2), longer)
+                (usual, member_settings(kafka.bootstrap, redis.url, model, name, tmp_path, 2), longer)
             )
         )
         make_topics(usual)

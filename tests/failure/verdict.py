@@ -24,6 +24,7 @@ class Verdict:
         rec_holes: recommendations whose number is missing before the last one.
         rec_ahead: users with recommendations published that their state does not know: the next one repeats their
             event id. No fault: a crash came between publishing and the changelog.
+        rec_repeats: recommendations that were published more than once. No fault either, after a crash.
     """
 
     events: int = 0
@@ -35,6 +36,7 @@ class Verdict:
     redis_wrong: int = 0
     rec_holes: int = 0
     rec_ahead: int = 0
+    rec_repeats: int = 0
     dead_letters: int = 0
     examples: dict[str, list[str]] = field(default_factory=dict)
 
@@ -119,6 +121,7 @@ def _same_window(truth: Mapping[str, int], shown: Mapping[str, Any]) -> bool:
 
 
 def _judge_recommendations(truth: Mapping[str, Facts], found: Found, verdict: Verdict) -> None:
+    verdict.rec_repeats = found.rec_repeats
     for (user, erased_at), published in found.sequences.items():
         verdict.recommendations += len(published)
         _count_holes(f"{user} since {erased_at}", published, max(published), verdict)

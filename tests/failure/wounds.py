@@ -4,10 +4,12 @@ Everything is put in from here, by wrapping methods before the worker starts; th
 that is started by `nursery.py` reads its wounds from the variable `WOUNDS`, a JSON list:
 
     {"kill": "after KafkaChangelog.write", "at": 3}     kill -9 at the third crossing of a step's boundary
+    {"linger": "Updater._snapshot", "seconds": 3}       it takes its time each time it comes to a step
     {"control": "ack-before-flush"}                     a protection is taken out: the suite must notice
     {"plant": "tensorflow-gives-nan", "when": FILE}     its code goes wrong once the file is there (`plants.py`)
 """
 
+import asyncio
 import functools
 import importlib
 import inspect
@@ -65,6 +67,8 @@ def inflict() -> None:
     for wound in json.loads(os.environ.get(VARIABLE, "[]")):
         if "kill" in wound:
             _kill_at(wound["kill"], wound["at"])
+        elif "linger" in wound:
+            _linger_at(wound["linger"], wound["seconds"])
         elif wound.get("control") in CONTROLS:
             CONTROLS[wound["control"]]()
         elif "plant" in wound:
@@ -118,6 +122,19 @@ def _wrap(step: str, before: Callable[[], None], after: Callable[[], None]) -> N
             return result
 
         setattr(owner, name, called)
+
+
+def _linger_at(step: str, seconds: float) -> None:
+    """Before each crossing of a step, while everything else goes on."""
+    owner, name = _owner(step), step.split(".")[1]
+    original = getattr(owner, name)
+
+    @functools.wraps(original)
+    async def slow(*args: Any, **kwargs: Any) -> Any:
+        await asyncio.sleep(seconds)
+        return await original(*args, **kwargs)
+
+    setattr(owner, name, slow)
 
 
 def _owner(step: str) -> Any:
