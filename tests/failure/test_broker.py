@@ -1,0 +1,156 @@
+"""Kafka does not take what is written: no offset is committed past it, and a restart makes it good."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+
+from stream_app.faust_slab.fatal import EXIT_STOPPED
+from stream_app.local import LocalKafka, LocalValkey
+from stream_app.settings import Settings
+from tests.bench.ground import Broker, unique
+from tests.bench.model import catalogue_model
+from tests.failure.crew import Member, make_topics, member_settings
+from tests.failure.found import look
+from tests.failure.nursery import Nursery
+from tests.failure.service import Neighbour
+
+END_S = 90.0
+GIVE_UP_S = 2.0
+TOO_LARGE = {"max.message.bytes": "70"}
+
+
+@pytest.fixture(scope="module")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalValkey]:
+    """The servers' part is the same on both; `tests/contract` tries the other one."""
+    with LocalValkey(tmp_path_factory.mktemp("broker") / "valkey") as server:
+        yield server
+
+
+class Story:
+    """A worker of topics of its own; each of its users has clicked once, and that is committed."""
+
+    def __init__(
+        self,
+        kafka: LocalKafka,
+        valkey: LocalValkey,
+        nursery: Nursery,
+        folder: Path,
+        give_up_s: float = GIVE_UP_S,
+        flush_s: float = 0.25,
+    ) -> None:
+        self.settings = member_settings(
+            kafka.bootstrap,
+            valkey.url,
+            catalogue_model(folder / "models", 40),
+            unique("broker"),
+            folder,
+            2,
+            recommend={"min_interval_s": 0.0},
+            flush={"timeout_s": GIVE_UP_S},
+        )
+        make_topics(self.settings)
+        self.member = Member(self.settings, folder / "worker.log", nursery)
+        self.service = Neighbour(self.settings)
+        self.users = [user for partition in range(2) for user in self.service.users_in(partition, 3)]
+
+    def __enter__(self) -> "Story":
+        self.member.start()
+        self.member.wait_ready()
+        self.everybody_clicks()
+        self.service.until_committed()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.member.__exit__(None, None, None)
+        self.service.close()
+
+    def everybody_clicks(self) -> None:
+        for user in self.users:
+            self.service.send("click", user)
+        self.service.flush()
+
+    def committed(self) -> dict[tuple[str, int], int]:
+        return Broker(self.settings.kafka.bootstrap).committed(self.settings.kafka.group)
+
+    def is_made_good(self, version: int, dead_letters: int) -> None:
+        """Another worker brings everything to where it should be."""
+        self.member.start()
+        self.service.until_committed()
+        assert self.member.terminate() == 0
+        found = look(self.settings, self.users)
+        assert {found.states[user].version for user in self.users} == {version}
+        assert {found.states[user].events for user in self.users} == {version}
+        assert {found.redis[user].version for user in self.users} == {version}
+        assert found.dead_letters == dead_letters
+
+
+def _topic(settings: Settings, sink: str) -> str:
+    topics = settings.kafka.topics
+    return {
+        "changelog": settings.kafka.changelog,
+        "recommendations": topics.recommendations,
+        "dead letters": topics.dead_letters,
+    }[sink]
+
+
+def _configure(kafka: LocalKafka, topic: str, config: dict[str, str], what: AlterConfigOpType) -> None:
+    entries = [ConfigEntry(name, value, incremental_operation=what) for name, value in config.items()]
+    resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=entries)
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
+    admin.incremental_alter_configs([resource])[resource].result()
+
+
+@pytest.mark.parametrize(
+    "sink",
+    [
+        "changelog",
+        "recommendations",
+        "dead letters",
+    ],
+)
+def test_nothing_is_committed_past_a_refused_write(
+    sink: str,
+    kafka: LocalKafka,
+    valkey: LocalValkey,
+    nursery: Nursery,
+    tmp_path: Path,
+) -> None:
+    with Story(kafka, valkey, nursery, tmp_path) as story:
+        topic, before = _topic(story.settings, sink), story.committed()
+        _configure(kafka, topic, TOO_LARGE, AlterConfigOpType.SET)
+        story.service.send_raw("click", story.users[0].encode(), b"no JSON")
+        story.everybody_clicks()
+        assert story.member.wait_exit(END_S) == EXIT_STOPPED
+        assert story.committed() == before
+        _explains(story.member, topic, "MessageSizeTooLargeError")
+        _configure(kafka, topic, TOO_LARGE, AlterConfigOpType.DELETE)
+        # Dead letters that were published before the fault are published again.
+        letters = len(story.service.dead_letters())
+        story.is_made_good(2, letters + 1)
+
+
+def test_nothing_is_committed_past_a_topic_that_is_gone(
+    kafka: LocalKafka, valkey: LocalValkey, nursery: Nursery, tmp_path: Path
+) -> None:
+    with Story(kafka, valkey, nursery, tmp_path) as story:
+        topic, before = _topic(story.settings, "recommendations"), story.committed()
+        Broker(kafka.bootstrap).delete([topic])
+        story.service.send_raw("click", story.users[0].encode(), b"no JSON")
+        story.everybody_clicks()
+        assert story.member.wait_exit(END_S) == EXIT_STOPPED
+        assert story.committed() == before
+        _explains(story.member, topic, "Kafka did not take records")
+        make_topics(story.settings)
+        letters = len(story.service.dead_letters())
+        story.is_made_good(2, letters + 1)
+
+
+def _explains(member: Member, topic: str, said: str) -> None:
+    """One line of explanation, no traceback."""
+    told = [line for line in member.log_text().splitlines() if "worker stopped" in line]
+    assert len(told) == 1
+    assert f"Kafka did not take records for {topic}[" in told[0]
+    assert said in told[0]
+    assert "Traceback" not in member.log_text()
