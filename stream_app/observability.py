@@ -8,6 +8,7 @@ import json
 import socket
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
@@ -24,6 +25,8 @@ from stream_app.settings import Metrics as MetricsSettings
 
 LATENCY_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
 STAGE_BUCKETS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
+CLIENT_TIMEOUT_S = 5.0
+"""A client that sends nothing for so long is hung up on: a half request would keep its thread for ever."""
 COUNT_BUCKETS = (1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000, 100_000)
 
 
@@ -203,6 +206,13 @@ def _server_for(host: str) -> type[ThreadingWSGIServer]:
 
 
 class _Silent(WSGIRequestHandler):
+    timeout = CLIENT_TIMEOUT_S
+
+    def handle(self) -> None:
+        """A client that stops in the middle of a request, or hangs up, ends its thread and nothing else."""
+        with suppress(TimeoutError, ConnectionError):
+            super().handle()
+
     def log_message(self, format: str, *args: Any) -> None:
         """Nobody reads a line for each scrape."""
 

@@ -53,18 +53,18 @@ def fuzz(target: Target, seed: int, seconds: float, first: int, progress: Progre
             if "NUMBA_BOUNDSCHECK" not in os.environ
             else {**os.environ, "XDG_CACHE_HOME": str(FOUND / "checked")}
         )
-        with subprocess.Popen(
-            argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-        ) as child:
+        with (
+            (Path(folder) / "errors").open("wb") as errors_file,
+            subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=errors_file, text=True, env=environment) as child,
+        ):
             watchdog = threading.Timer(seconds + HANG_S, child.kill)
             watchdog.start()
             assert child.stdout is not None
-            assert child.stderr is not None
             for line in child.stdout:
                 _note(tally, json.loads(line))
                 progress.update(task, inputs=tally.inputs)
-            errors = child.stderr.read()
         watchdog.cancel()
+        errors = (Path(folder) / "errors").read_text(errors="replace")
         _conclude(tally, target, child.returncode, errors, box)
     progress.stop_task(task)
     return tally

@@ -1,6 +1,7 @@
 """The short form of `make fuzz`, and what it has found."""
 
 import json
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -22,23 +23,31 @@ from stream_app.commands.errors import explain
 from stream_app.contracts import recommendations
 from stream_app.contracts.reasons import Reason
 from stream_app.contracts.validity import Rejected, judge
-from stream_app.settings import load
+from stream_app.observability import WorkerMetrics
+from stream_app.settings import Metrics, load
 from tests.fuzz import documents, states
 from tests.fuzz.events import LIMITS, Consumed
-from tests.fuzz.target import MAX_MESSAGE
+from tests.fuzz.target import MAX_MESSAGE, Target
 from tests.fuzz.targets import TARGETS
 from tests.fuzz.truth import NOW_MS
 
 TEXTS = ("recommendations", "manifest", "event-file")
 
 
-def test_a_second_of_each_target_finds_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
+def test_a_batch_of_each_target_finds_nothing(target: Target) -> None:
+    with target.check() as check:
+        check(target.cases(7, 0))
+
+
+def test_targets_run_in_a_process_of_their_own_and_are_counted(tmp_path: Path) -> None:
     figures = tmp_path / "figures.json"
-    argv = [sys.executable, "-m", "tests.fuzz", "--seconds", "8", "--seed", "7", "--json", str(figures)]
+    argv = [sys.executable, "-m", "tests.fuzz", "--seconds", "4", "--seed", "8", "--json", str(figures)]
+    argv += ["--target", "decode", "--target", "codec"]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stdout + done.stderr
     tallies = json.loads(figures.read_text())
-    assert {one["target"] for one in tallies} == set(TARGETS)
+    assert [one["target"] for one in tallies] == ["decode", "codec"]
     assert all(one["inputs"] for one in tallies)
 
 
@@ -166,3 +175,11 @@ def test_setting_that_would_break_later_is_refused_at_once(
     monkeypatch.setenv(f"INTEREST_{name}", value)
     with pytest.raises(ValueError, match=r"finite|a name of its own"):
         load()
+
+
+def test_client_that_stops_in_its_request_is_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stream_app.observability._Silent.timeout", 0.1)
+    port = WorkerMetrics().serve(Metrics(port=0))
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
+        client.sendall(b"GET /metrics HTTP/1.1\r\nHost")
+        assert client.recv(1_000) == b""
