@@ -37,8 +37,6 @@ class Story:
         valkey: LocalValkey,
         nursery: Nursery,
         folder: Path,
-        give_up_s: float = GIVE_UP_S,
-        flush_s: float = 0.25,
     ) -> None:
         self.settings = member_settings(
             kafka.bootstrap,
