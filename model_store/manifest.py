@@ -81,7 +81,7 @@ def decode(content: bytes, where: str) -> Manifest:
     try:
         manifest = msgspec.json.decode(content, type=Manifest)
     except UNREADABLE as error:
-        raise ModelError(f"{where}/{MANIFEST} is damaged ({error}): publish the version again") from error
+        raise ModelError(f"{where}/{MANIFEST} is damaged ({str(error)[:200]}): publish the version again") from error
     if manifest.format != FORMAT:
         raise ModelError(
             f"{where} has model format {str(manifest.format)[:20]}, this program reads {FORMAT}: train a new version"

@@ -150,7 +150,7 @@ class ModelRegistry:
             return pointer
         except (*manifests.UNREADABLE, ModelError) as error:
             raise ModelError(
-                f"{self.url}/{_POINTER} is damaged ({error}): remove it and promote one of {self._names()}"
+                f"{self.url}/{_POINTER} is damaged ({str(error)[:200]}): remove it and promote one of {self._names()}"
             ) from error
 
     def _point(self, pointer: Pointer) -> None:

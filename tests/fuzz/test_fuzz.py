@@ -130,6 +130,7 @@ def test_recommendation_that_is_none_raises_what_it_says(raw: bytes) -> None:
         b'{"format":1,"version":"v","files":{"\xff":1}}',
         b'{"x":' + b"[" * 5_000,
         b'{"format":1,"version":"v","files":{"a\\u0000b":{"sha256":"","size":1}}}',
+        b'{"files":{"a":{"' + b"x" * 60_000 + b'":1}}}',
         b'{"format":1,"version":"' + b"x" * 60_000 + b'","files":{}}',
     ],
 )
