@@ -170,6 +170,7 @@ def make_events(dice: Random, count: int) -> Cases:
             if dice.random() < 0.02
             else _START + int(dice.random() * 45 * _DAY)
         )
+        ts = max(ts, int(kind == 3))  # an erasure at 0 counts as one at 1: empty is zero
         item = 1 + int(dice.random() * 12) if dice.random() < 0.97 else dice.choice((2**64 - 1, 2**63, 2**32))
         out.append(
             [
