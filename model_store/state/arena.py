@@ -122,10 +122,10 @@ class Arena:
             if not self._is_mark(row):
                 self._erased.discard(row)
             elif self.stamp[row] >> 32 <= self._logged_cycle and not self.dirty[row]:
-                self._erased.discard(row)
                 self._conceal(row)
 
     def _conceal(self, row: int) -> None:
+        self._erased.discard(row)
         mark = mark_key(self.keys[row])
         if mark in self._rows:
             self.forget(mark)  # of an earlier erasure, whose end this worker did not see
@@ -199,6 +199,7 @@ class Arena:
     def forget(self, key: bytes) -> None:
         """Empty the record of a key that is here, and let go of the key; its row is for another."""
         row = self._rows.pop(key)
+        self._erased.discard(row)
         self.records[row] = np.zeros((), USER)
         self.keys[row], self.dirty[row], self.behind[row] = b"", False, False
         self._free.append(row)

@@ -51,7 +51,7 @@ def fuzz(target: Target, seed: int, seconds: float, first: int, progress: Progre
         environment = (
             os.environ
             if "NUMBA_BOUNDSCHECK" not in os.environ
-            else {**os.environ, "XDG_CACHE_HOME": str(FOUND / "checked")}
+            else {**os.environ, "XDG_CACHE_HOME": str((FOUND / "checked").resolve())}
         )
         with (
             (Path(folder) / "errors").open("wb") as errors_file,

@@ -102,6 +102,20 @@ def test_what_somebody_else_wrote_in_between_is_read_at_the_next_recovery() -> N
     assert states.logged_to(PARTITION) == 2
 
 
+@pytest.mark.parametrize("batch", [1, 2, 3, 100])
+def test_a_mark_is_still_found_after_recovery_and_a_flush(batch: int) -> None:
+    """A mark that was met under its user's id while it was read must not be concealed twice."""
+    user = b"user"
+    log = [(user, state(3)), (mark_key(user), state(5, events=0, erased_at=9)), (user, None)]
+    states = restored(*log, *log[1:], batch=batch)
+    states.restored(PARTITION, 5, generation=1)
+    arena = states[PARTITION]
+    arena.take_dirty()
+    arena.conceal()
+    row = arena.rows_of([user])[0]
+    assert arena.records["version"][row] == 5
+
+
 def test_who_was_written_after_a_late_record_is_not_written_again() -> None:
     states = restored((b"a", state(4)), (b"a", state(3)), (b"a", state(4)))
     assert written_again(states, 3) == []
