@@ -46,6 +46,9 @@ class SlabRecovery(Recovery):
         """The engine tells how far recovery is; Faust would miss the records that it has not seen."""
 
     async def _build_offsets(self, consumer: Any, tps: set[TP], destination: Any, title: str) -> None:
+        """Faust goes on from where an earlier ownership had read to, though its states may be forgotten since."""
+        for tp in tps:
+            destination[tp] = self.app.engine.restored_to(tp.partition)
         await super()._build_offsets(consumer, tps, destination, title)
         _or_stop(self._refuse_cut_logs, tps, destination)
 

@@ -1,4 +1,4 @@
-"""Workers of one group that disagree. How they come, go and sleep is in `faults/members.py`."""
+"""Workers of one group that come, go, sleep and disagree; what each fault is, is in `faults/members.py`."""
 
 from pathlib import Path
 
@@ -6,6 +6,7 @@ from stream_app.faust_slab.fatal import EXIT_STOPPED
 from stream_app.local import LocalKafka, LocalValkey
 from tests.bench.ground import unique
 from tests.bench.model import catalogue_model
+from tests.failure.chaos import Plan, short
 from tests.failure.crew import READY_S, Member, make_topics, member_settings
 from tests.failure.nursery import Nursery
 from tests.failure.service import Neighbour
@@ -43,3 +44,11 @@ def test_who_has_other_settings_is_refused_until_the_others_are_gone(kafka: Loca
         service.events_of("u1", 2)
         assert other.terminate() == 0
         service.close()
+
+
+def test_workers_that_sleep_and_come_and_go_lose_and_repeat_nothing(kafka: LocalKafka, tmp_path: Path) -> None:
+    """One is asleep for longer than the group waits, and wakes to own again what it had forgotten."""
+    with LocalValkey(tmp_path / "valkey") as redis:
+        outcome, _, _ = short(kafka, redis, tmp_path, Plan(kills=0, faults={"freeze": 2, "scale": 1}, seed=7))
+    assert outcome.verdict.events > 1_000
+    assert outcome.sound, (outcome.line(), outcome.notes, outcome.verdict.examples)
