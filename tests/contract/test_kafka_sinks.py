@@ -17,7 +17,6 @@ from stream_app.contracts.errors import SinkStopped
 from stream_app.contracts.recommendations import Item, Reason, Recommendation, Trigger
 from stream_app.contracts.validity import Limits, Rejected
 from stream_app.local import LocalKafka
-from stream_app.sinks import kafka_batches
 from stream_app.sinks.changelog import KafkaChangelog
 from stream_app.sinks.dead_letters import KafkaDeadLetters
 from stream_app.sinks.kafka_batches import NO_HEADERS, acknowledged, send_records
@@ -115,15 +114,13 @@ def test_refused_batch_among_good_ones_is_an_error(kafka: LocalKafka) -> None:
     with_topic(kafka, use, {"max.message.bytes": "30000"})
 
 
-def test_closed_producer_is_an_error(kafka: LocalKafka, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kafka_batches, "HAND_OVER_TIMEOUT_S", 0.5)
-
+def test_closed_producer_is_an_error(kafka: LocalKafka) -> None:
     async def use(producer: AIOKafkaProducer, topic: str) -> None:
         await producer.send_and_wait(topic, b"v")
         await producer.stop()
         for known, reason in ((topic, "ProducerClosed"), ("never-seen", "TimeoutError")):
             with pytest.raises(SinkStopped, match=reason):
-                await send_records(producer, known, 0, [(b"k", b"v", NO_HEADERS)], NOW_MS)
+                await send_records(producer, known, 0, [(b"k", b"v", NO_HEADERS)], NOW_MS, give_up_s=0.5)
 
     with_topic(kafka, use)
 

@@ -52,16 +52,16 @@ def _in_loop(harm: Harm, when: Path) -> None:
 
 def _in_recovery(harm: Harm, when: Path) -> None:
     """Recovery does not end while the file is there; everything else goes on."""
-    from stream_app.faust_slab.table import SlabTable
+    from stream_app.faust_slab.recovery import SlabRecovery
 
-    original = SlabTable.on_recovery_completed
+    original = SlabRecovery.on_recovery_completed
 
     async def waiting(*args: Any) -> None:
         while when.exists():  # noqa: ASYNC110, ASYNC240  # a file has no event to wait for
             await asyncio.sleep(0.05)
         await original(*args)
 
-    SlabTable.on_recovery_completed = waiting
+    SlabRecovery.on_recovery_completed = waiting
 
 
 def _nothing(result: Any) -> Any:

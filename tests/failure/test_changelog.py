@@ -294,9 +294,12 @@ def test_damage_stops_the_worker_until_a_tombstone_lets_it_go_on(worker: Member)
 def test_a_state_of_a_later_release_is_refused(worker: Member) -> None:
     log = Log(worker.settings)
     later = (codec.VERSION + 1).to_bytes(8, "little") + state(1)[8:]
-    log.write(EMPTY, (b"u", state(1)), (b"v", later))
+    service = Neighbour(worker.settings)
+    good, newer = (user.encode() for user in service.users_in(EMPTY, 2))
+    service.close()
+    log.write(EMPTY, (good, state(1)), (newer, later))
     with worker:
         assert worker.wait_exit(60) == EXIT_STOPPED
     said = worker.log_text()
-    assert f"{log.topic}[{EMPTY}] offset 1, key b'v'" in said
+    assert f"{log.topic}[{EMPTY}] offset 1, key {newer!r}" in said
     assert "upgrade" in said

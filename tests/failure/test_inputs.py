@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import ConsumerGroupTopicPartitions, Message, Producer, TopicPartition
+from confluent_kafka import ConsumerGroupState, ConsumerGroupTopicPartitions, Message, Producer, TopicPartition
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -375,9 +375,15 @@ def test_nor_with_the_new_count_everywhere(story: Story, nursery: Nursery) -> No
     _grow(story, *(name for name in (*kafka.topics.inputs, kafka.changelog) if name != kafka.topics.ratings))
     grown = story.settings.model_copy(update={"kafka": kafka.model_copy(update={"partitions": PARTITIONS + 1})})
     before = len(story.member.log_text())
+    wait_for("the dead to leave", lambda: _is_empty(story) or None, END_S)
     with Member(grown, story.member.log, nursery) as member:
         assert member.wait_exit(END_S) == EXIT_STOPPED
     assert "made with another partition count" in story.member.log_text()[before:]
+
+
+def _is_empty(story: Story) -> bool:
+    group = story.settings.kafka.group
+    return bool(story.admin.describe_consumer_groups([group])[group].result().state == ConsumerGroupState.EMPTY)
 
 
 def _commit(story: Story, at: TopicPartition) -> None:
