@@ -41,7 +41,7 @@ STEPS: Mapping[str, str] = {
     "SlabConsumer._commit": "stream_app.faust_slab.transport",
     # a rebalance
     "SlabConsumer.wait_empty": "stream_app.faust_slab.transport",
-    "SlabTable.apply_changelog_batch": "stream_app.faust_slab.table",
+    "SlabRecovery.take": "stream_app.faust_slab.recovery",
     "SlabTable.on_recovery_completed": "stream_app.faust_slab.table",
     "SlabConsumer.perform_seek": "stream_app.faust_slab.transport",
 }
@@ -145,17 +145,21 @@ def _owner(step: str) -> Any:
 
 
 def _stock_recovery() -> None:
-    """Faust's own recovery, seek and polling, and nobody who notices missing records."""
-    from faust.tables.manager import TableManager
+    """After recovery all goes as Faust has it, order, seek and polling, and nobody notices missing records."""
+    from faust.tables.recovery import Recovery
     from faust.transport.drivers import aiokafka as driver
 
-    from stream_app.faust_slab import account, app, transport
+    from stream_app.faust_slab import account, app, recovery, transport
 
-    app.SlabTableManager = TableManager
     settings = app.faust_settings
     app.faust_settings = lambda given: {**settings(given), "consumer_auto_offset_reset": "earliest"}
     consumer = transport.SlabConsumer
     del consumer._getmany
+
+    async def on_recovery_completed(self: Any, generation_id: int = 0) -> None:
+        read_to = {tp.partition: self.active_offsets[tp] + 1 for tp in self.active_tps}
+        self.app.engine.restored(read_to, generation_id)
+        await Recovery.on_recovery_completed(self, generation_id)
 
     async def perform_seek(self: Any) -> None:
         await driver.Consumer.perform_seek(self)
@@ -168,6 +172,7 @@ def _stock_recovery() -> None:
         self._next[tp] = max(expected, fetched.end)
         return [record for record in fetched.records if record.offset >= expected]
 
+    recovery.SlabRecovery.on_recovery_completed = on_recovery_completed
     consumer.perform_seek = perform_seek
     account.Account.accept = accept
 
