@@ -24,7 +24,7 @@ lint: $(VENV)/.dev   ## format, lint, types, import arrows
 bench: $(VENV)/.dev   ## every figure the README claims (ARGS="throughput --json out.json" for one)
 	@$(BIN)/interest bench $(ARGS)
 
-chaos: $(VENV)/.dev   ## kill workers at random under load and check that nothing shows of it (ARGS="--kills 20 --minutes 4")
+chaos: $(VENV)/.dev   ## make things go wrong under load and check that nothing shows of it (ARGS="--faults" lists what)
 	@$(BIN)/python -m tests.failure.chaos $(ARGS)
 
 fuzz: $(VENV)/.dev   ## hostile bytes into every decoder, compared with naive truths (ARGS="--seconds 600 --seed 1 --target decode")
