@@ -248,7 +248,11 @@ def _mark_odd_keys(odd: Mask, columns: _Columns, limits: Limits, known: Mapping[
     strange = {place for place in _new(columns, known) if _is_strange(*place, limits)}
     if strange:
         odd |= np.array([place in strange for place in zip(partitions, keys, strict=True)])
-    if not _all_equal(columns.user_ids, keys):
+    joined = b"\n".join(keys)
+    if b"\0" in joined:
+        # Known keys may be marks of erasures, too, which begin with it; nobody's id is let in as one.
+        odd |= np.array([b"\0" in key for key in keys])
+    if not _all_equal(columns.user_ids, joined, len(keys)):
         odd |= np.array([user.encode() != key for user, key in zip(columns.user_ids, keys, strict=True)])
     return odd
 
@@ -270,7 +274,9 @@ def _is_strange(partition: int, key: bytes, limits: Limits) -> bool:
     return partition_of(key, limits.partitions) != partition
 
 
-def _all_equal(user_ids: list[str], keys: list[bytes]) -> bool:
-    """Is each user id its key? Two joins and one comparison, exact as long as no id holds the separator itself."""
-    joined = b"\n".join(keys)
-    return joined == "\n".join(user_ids).encode() and joined.count(b"\n") == len(keys) - 1
+def _all_equal(user_ids: list[str], joined: bytes, count: int) -> bool:
+    """Is each user id its key? Two joins and one comparison, exact as long as no id holds the separator itself.
+
+    `joined`: the keys, `count` of them, with newlines between.
+    """
+    return joined == "\n".join(user_ids).encode() and joined.count(b"\n") == count - 1

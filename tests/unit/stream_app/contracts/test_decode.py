@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from model_store.state.arena import Arena, mark_key
 from model_store.state.hashing import hash_id, hash_ids, partition_of
 from model_store.state.layout import Kind
 from stream_app.contracts.decode import decode_records
@@ -238,6 +240,21 @@ def test_known_keys_are_not_looked_at_again() -> None:
     moved = record(user_id=ELSEWHERE)
     assert decode_records(Kind.CLICK, [moved], LIMITS, NOW_MS).rejected
     assert not decode_records(Kind.CLICK, [moved], LIMITS, NOW_MS, known={PARTITION: {ELSEWHERE.encode()}}).rejected
+
+
+def test_an_id_that_looks_like_the_mark_of_an_erasure_is_bad() -> None:
+    """One hash in 11,500 is valid UTF-8: somebody could look for such an id, have it erased, and send its mark."""
+    tries = (mark_key(f"u{number}".encode()) for number in count())
+    mark = next(key for key in tries if key == key.decode(errors="ignore").encode())
+    arena = Arena()
+    arena.put([mark], np.zeros(1, arena.records.dtype))
+    assert mark in arena
+    known = dict.fromkeys(range(PARTITIONS), arena)
+    bad = record(user_id=mark.decode())
+    decoded = decode_records(Kind.CLICK, [bad, record()], LIMITS, NOW_MS, known)
+    assert [rejected.reason for rejected in decoded.rejected] == [Reason.BAD_ID]
+    assert decoded.batch is not None
+    assert decoded.batch.keys == [record().key]
 
 
 def test_a_key_known_in_its_own_partition_is_still_wrong_in_another() -> None:
