@@ -101,14 +101,34 @@ def _refuse_outside(files: Mapping[str, FileEntry], where: str) -> None:
 
 
 def verify(folder: Path) -> Manifest:
-    """Compare every file of `folder` with its manifest; `ModelError` names the first that differs."""
+    """Compare every file of `folder` with its manifest; `ModelError` names the first that differs.
+
+    Nothing may be there besides: a loader might prefer a file that nobody has checked, and a link's target may change
+    after it was read.
+    """
     path = folder / MANIFEST
-    if not path.is_file():
+    if path.is_symlink() or not path.is_file():
         raise ModelError(f"{folder} has no {MANIFEST}: it is not a complete model version; fetch or train it again")
     manifest = decode(path.read_bytes(), str(folder))
+    where = f"{manifest.version} in {folder}"
+    _refuse_others(folder, manifest, where)
     for name, entry in manifest.files.items():
-        check(folder / name, entry, str(folder))
+        check(folder / name, entry, where)
     return manifest
+
+
+def _refuse_others(folder: Path, manifest: Manifest, where: str) -> None:
+    for path in sorted(folder.rglob("*")):
+        if path.is_symlink():
+            raise ModelError(
+                f"{path} of model {where} is a link, whose target may change: remove the folder and fetch it again"
+            )
+        if (
+            not path.is_dir()
+            and path != folder / MANIFEST
+            and path.relative_to(folder).as_posix() not in manifest.files
+        ):
+            raise ModelError(f"{path} was not published with model {where}: remove it")
 
 
 def check(path: Path, entry: FileEntry, where: str) -> None:
@@ -119,5 +139,6 @@ def check(path: Path, entry: FileEntry, where: str) -> None:
     if found != entry:
         raise ModelError(
             f"{path} of model {where} is not what was published (sha256 {found.sha256[:12]}, expected "
-            f"{entry.sha256[:12]}): it was changed or cut off; fetch or publish the version again"
+            f"{entry.sha256[:12]}): it was changed or cut off; remove a local copy, so that it is fetched again, or "
+            "publish the version again"
         )

@@ -99,7 +99,12 @@ class ModelRegistry:
         path = f"{root}/{check_version(version)}/{MANIFEST}"
         if not fs.exists(path):
             raise ModelError(self._unknown(version))
-        return manifests.decode(fs.cat_file(path), f"{self.url}/{version}")
+        manifest = manifests.decode(fs.cat_file(path), f"{self.url}/{version}")
+        if manifest.version != version:
+            raise ModelError(
+                f"{path} is the manifest of version {manifest.version}, not of {version}: publish the version again"
+            )
+        return manifest
 
     def fetch(self, version: str, into: Path) -> Path:
         """Copy a version to the local folder `into`, which is `into` as returned; every checksum is compared.

@@ -1,6 +1,9 @@
 """A model's folder: nothing of it is used before its checksums are right."""
 
+import hashlib
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,15 +39,72 @@ def test_a_model_comes_back_as_it_was_exported(folder: Path) -> None:
     np.testing.assert_array_equal(model.writes.vectors, model.index.vectors * 2)
 
 
-def test_every_file_is_compared_before_it_is_used(folder: Path) -> None:
-    for name in manifest.verify(folder).files:
-        path = folder / name
-        whole = path.read_bytes()
-        path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
-        with pytest.raises(ModelError, match=path.name):
-            load_model(folder)
-        path.write_bytes(whole)
-    load_model(folder)
+def _flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def _cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def _replace(path: Path) -> None:
+    path.write_bytes(b"\x80\x04N.")  # None, pickled
+
+
+def _link(path: Path) -> None:
+    """The same bytes, in a place that somebody else may write to."""
+    with tempfile.NamedTemporaryFile(delete=False) as elsewhere:
+        elsewhere.write(path.read_bytes())
+    path.unlink()
+    path.symlink_to(elsewhere.name)
+
+
+def test_every_file_is_compared_before_any_is_used(folder: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    names = [*manifest.verify(folder).files]
+    assert {"readout.tflite", "readout/saved_model.pb", "writes.npz", "items.npz", "model.json"} <= {*names}
+    monkeypatch.setattr("model_store.model.Readout", None)
+    monkeypatch.setattr(np, "load", None)
+    for name in names:
+        for tamper in (_flip, _cut, _replace, _link, Path.unlink):
+            path = folder / name
+            whole = path.read_bytes()
+            if whole:
+                tamper(path)
+                with pytest.raises(ModelError) as error:
+                    load_model(folder)
+                assert str(path) in str(error.value)
+                assert "model v9 in" in str(error.value)
+                path.unlink(missing_ok=True)
+                path.write_bytes(whole)
+    manifest.verify(folder)
+
+
+@pytest.mark.parametrize("name", ["readout/saved_model.pbtxt", "readout/assets/a", "sitecustomize.py", ".hidden"])
+def test_what_was_not_published_is_refused(folder: Path, name: str) -> None:
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).write_bytes(b"")
+    with pytest.raises(ModelError, match=f"{name} was not published with model v9"):
+        load_model(folder)
+
+
+def test_a_linked_folder_is_refused(folder: Path, tmp_path: Path) -> None:
+    (folder / "readout").rename(tmp_path / "elsewhere")
+    (folder / "readout").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ModelError, match=r"readout of model v9 in .* is a link"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize("name", ["../secret", "/etc/hostname", "readout/../../secret"])
+def test_a_manifest_names_nothing_outside_its_folder(folder: Path, name: str) -> None:
+    (folder.parent / "secret").write_bytes(b"")
+    listed = manifest.decode((folder / MANIFEST).read_bytes(), "here")
+    files = {**listed.files, name: manifest.FileEntry(hashlib.sha256(b"").hexdigest(), 0)}
+    (folder / MANIFEST).write_bytes(manifest.encode(manifest.Manifest(manifest.FORMAT, "v9", files)))
+    with pytest.raises(ModelError, match="lies outside the model"):
+        load_model(folder)
 
 
 def test_a_folder_without_a_manifest_is_no_model(folder: Path) -> None:

@@ -161,6 +161,30 @@ def test_a_manifest_that_points_outside_is_refused(registry: ModelRegistry, tmp_
         registry.fetch("v1", tmp_path / "v1")
 
 
+def test_a_version_that_was_put_under_another_name_is_refused(
+    registry: ModelRegistry, folder: Path, tmp_path: Path
+) -> None:
+    for version in ("v1", "v2"):
+        registry.publish(folder, version)
+    fs, old = _path(registry, f"v1/{MANIFEST}")
+    fs.pipe_file(_path(registry, f"v2/{MANIFEST}")[1], fs.cat_file(old))
+    with pytest.raises(ModelError, match="manifest of version v1, not of v2"):
+        registry.fetch("v2", tmp_path / "v2")
+
+
+@pytest.mark.parametrize("tampered", ["card.json", "added.py"])
+def test_a_fetched_copy_is_compared_at_every_start(
+    registry: ModelRegistry, folder: Path, tmp_path: Path, tampered: str
+) -> None:
+    """Also where its manifest was made to fit: the store's counts."""
+    registry.publish(folder, "v1")
+    fetched = registry.fetch("v1", tmp_path / "v1")
+    (fetched / tampered).write_text("[]")
+    manifest.write(fetched, "v1")
+    with pytest.raises(ModelError, match="something other than model v1"):
+        registry.fetch("v1", tmp_path / "v1")
+
+
 @pytest.mark.parametrize(
     ("content", "message"), [(b"{", "damaged"), (b'{"format":9,"version":"v1","files":{}}', "format 9")]
 )
