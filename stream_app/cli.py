@@ -5,12 +5,14 @@ or the settings are wrong; 70 a worker stopped itself because going on would hav
 """
 
 import sys
+import traceback
 
 import typer
 
 from stream_app.commands import bench, demo, doctor, models, offsets, rebuild_redis, replay, show, topics, train, worker
 from stream_app.commands.errors import explain
-from stream_app.commands.output import OK, print_error
+from stream_app.commands.output import FINDING, OK, print_error
+from stream_app.masking import hidden
 
 app = typer.Typer(
     name="interest",
@@ -52,7 +54,8 @@ def main() -> None:
     except Exception as problem:
         explained = explain(problem)
         if explained is None:
-            raise
+            sys.stderr.write(hidden(traceback.format_exc()))
+            sys.exit(FINDING)
         message, code = explained
         print_error(message)
         sys.exit(code)

@@ -38,7 +38,7 @@ def _kafka(settings: Settings) -> Iterator[Check]:
             brokers = len(admin.describe_cluster()["brokers"])
         findings = topics.check(settings)
     except topics.KafkaUnreachableError as problem:
-        yield Check("Kafka reachable", False, f"nothing answers at {where}", _mend_of(problem))
+        yield Check("Kafka reachable", False, str(problem).rpartition(": ")[0], _mend_of(problem))
         for name in ("topics exist", "partition counts", "topic configurations"):
             yield Check(name, None, "not asked: Kafka is not reachable")
         return
@@ -62,12 +62,15 @@ def _topic_check(name: str, findings: list[topics.Finding], fine: str) -> Check:
 def _redis(settings: Settings) -> Iterator[Check]:
     import redis
 
+    from stream_app.access import redis_options
     from stream_app.logs import masked
+    from stream_app.masking import hidden
 
     url = settings.redis.url.get_secret_value()
     where = masked(url)
     try:
-        client = redis.Redis.from_url(url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S)
+        options = redis_options(settings.redis)
+        client = redis.Redis.from_url(url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S, **options)
     except ValueError as problem:
         yield Check("Redis reachable", False, f"{where}: {problem}", "a URL like redis://HOST:6379/0")
         yield Check("clock", None, "not asked: Redis is not reachable")
@@ -76,15 +79,14 @@ def _redis(settings: Settings) -> Iterator[Check]:
         before = time.time()
         server_s = _redis_time(client)
         after = time.time()
-        version = client.info("server")["redis_version"]
     except redis.RedisError as problem:
         mend = "start it, or name yours with --redis URL or INTEREST_REDIS__URL"
-        yield Check("Redis reachable", False, f"{where}: {problem}", mend)
+        yield Check("Redis reachable", False, f"{where}: {hidden(str(problem))}", mend)
         yield Check("clock", None, "not asked: Redis is not reachable")
         return
     finally:
         client.close()
-    yield Check("Redis reachable", True, f"{where}, version {version}")
+    yield Check("Redis reachable", True, f"{where}{', over TLS' if settings.redis.encrypted else ''}")
     yield judge_clock(server_s, before, after)
 
 

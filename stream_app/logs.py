@@ -9,9 +9,9 @@ from typing import Any
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from stream_app.masking import MASK, hidden
 from stream_app.settings import Log
 
-MASK = "**********"
 _SECRET_NAME = re.compile(r"password|passwd|secret|token|api_?key|credential", re.IGNORECASE)
 # The password of a URL: between the colon after the user and the last @ before the path.
 _URL_PASSWORD = re.compile(r"(?P<before>[a-z][a-z0-9+.-]*://[^:/@\s]*:)[^/\s]*(?=@)", re.IGNORECASE)
@@ -50,7 +50,12 @@ def _rendering(log: Log) -> list[Processor]:
         structlog.processors.format_exc_info,
         mask_secrets,
         renderer,
+        _hide_known,
     ]
+
+
+def _hide_known(_logger: WrappedLogger, _method: str, line: Any) -> str:
+    return hidden(line)
 
 
 def _console() -> structlog.dev.ConsoleRenderer:

@@ -23,6 +23,7 @@ from aiokafka.errors import KafkaError
 from model_store.model import InterestModel
 from model_store.state.arena import Arena
 from model_store.state.hashing import partition_of
+from stream_app.access import kafka_options
 from stream_app.compute import Bench
 from stream_app.contracts.errors import StopWorker
 from stream_app.contracts.recommendations import recommendation_id
@@ -318,6 +319,7 @@ async def _consumer(settings: Settings) -> AsyncIterator[Any]:
     """Reads without a group: it commits nothing and takes nothing from anybody."""
     consumer = AIOKafkaConsumer(
         bootstrap_servers=settings.kafka.bootstrap,
+        **kafka_options(settings.kafka),
         enable_auto_commit=False,
         max_partition_fetch_bytes=FETCH_BYTES,
         fetch_max_bytes=FETCH_BYTES,

@@ -16,9 +16,10 @@ from kafka import KafkaProducer
 from kafka.errors import KafkaError
 from kafka.partitioner import DefaultPartitioner
 
+from stream_app.access import kafka_options
 from stream_app.settings import Settings
 from stream_app.sources import Record, Source, topic_of
-from stream_app.topics import REACH_TIMEOUT_MS, KafkaUnreachableError
+from stream_app.topics import REACH_TIMEOUT_MS, reaching
 
 # Sleeping costs more than it paces below this.
 MIN_SLEEP_S = 0.001
@@ -110,11 +111,12 @@ class _Sender:
             kind: topic_of(kind, settings.kafka.topics) for kind in ("click", "follow", "rating", "erasure", "item")
         }
         self._failure: Exception | None = None
-        where = settings.kafka.bootstrap
-        try:
+        options = kafka_options(settings.kafka)
+        with reaching(settings, KafkaError, ValueError):
             self._producer = KafkaProducer(
-                bootstrap_servers=where.split(","),
+                bootstrap_servers=settings.kafka.bootstrap.split(","),
                 bootstrap_timeout_ms=REACH_TIMEOUT_MS,
+                **options,
                 partitioner=_RememberingPartitioner(),
                 # lz4 is quicker than none here: the checksum is in Python, and so is of fewer bytes.
                 compression_type="lz4",
@@ -124,10 +126,6 @@ class _Sender:
                 max_block_ms=DELIVERY_TIMEOUT_MS,
                 metrics_enabled=False,
             )
-        except (KafkaError, ValueError) as problem:
-            raise KafkaUnreachableError(
-                f"no Kafka answers at {where}: start it, or name yours with --kafka HOST:PORT"
-            ) from problem
 
     def send(self, record: Record) -> None:
         if self._failure is not None:

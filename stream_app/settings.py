@@ -1,23 +1,27 @@
 """Every setting, in one frozen tree.
 
 Read from the environment (`INTEREST_KAFKA__BOOTSTRAP=host:9092`, two underscores between levels) and from the TOML
-file that `INTEREST_CONFIG` names; the environment wins. Secrets print as
+file that `INTEREST_CONFIG` names; the environment wins. Secrets may also lie in files of a folder that
+`INTEREST_SECRETS` names, each file named like the variable, as Docker and Kubernetes mount them; they print as
 `**********`. Units are in the names.
 """
 
 import os
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import (
     BaseSettings,
+    NestedSecretsSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     SettingsError,
     TomlConfigSettingsSource,
 )
+
+from stream_app.masking import keep_secret
 
 Positive = Annotated[int, Field(gt=0)]
 PositiveFloat = Annotated[float, Field(gt=0)]
@@ -54,7 +58,50 @@ class Topics(Section):
         return self.clicks, self.follows, self.ratings, self.erasures
 
 
+class Tls(Section):
+    """PEM files. Without `ca_file` the system's authorities count; certificate and key only for mutual TLS."""
+
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    key_password: SecretStr = SecretStr("")
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> Self:
+        if (self.cert_file is None) != (self.key_file is None):
+            raise ValueError("cert_file and key_file go together")
+        return self
+
+
+class KafkaSecurity(Tls):
+    """How to get into Kafka. `SSL` with a certificate is mutual TLS; the `SASL_` ones send user name and password."""
+
+    protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    username: str = ""
+    password: SecretStr = SecretStr("")
+
+    @property
+    def encrypted(self) -> bool:
+        return self.protocol.endswith("SSL")
+
+    @property
+    def by_password(self) -> bool:
+        return self.protocol.startswith("SASL")
+
+    @model_validator(mode="after")
+    def _used(self) -> Self:
+        if self.by_password and not (self.username and self.password.get_secret_value()):
+            raise ValueError(f"{self.protocol} needs username and password")
+        if not self.by_password and self.password.get_secret_value():
+            raise ValueError(f"a password is given, but protocol {self.protocol} sends none: use SASL_SSL")
+        if not self.encrypted and (self.ca_file or self.cert_file):
+            raise ValueError(f"certificates are given, but protocol {self.protocol} uses none: use SSL or SASL_SSL")
+        return self
+
+
 class Kafka(Section):
+    security: KafkaSecurity = KafkaSecurity()
     bootstrap: str = "127.0.0.1:9092"
     group: str = "interest"
     partitions: Positive = 8
@@ -77,12 +124,25 @@ class Kafka(Section):
 
 class Redis(Section):
     url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
+    username: str = ""
+    password: SecretStr = SecretStr("")
+    tls: Tls = Tls()
     cluster: bool = False
     ttl_s: Positive = 90 * DAY_S
     erased_ttl_s: Positive = 3600
     timeout_s: PositiveFloat = 5.0
     give_up_s: PositiveFloat = 60.0
     users_per_script: Positive = 200
+
+    @property
+    def encrypted(self) -> bool:
+        return self.url.get_secret_value().startswith("rediss://")
+
+    @model_validator(mode="after")
+    def _used(self) -> Self:
+        if not self.encrypted and (self.tls.ca_file or self.tls.cert_file):
+            raise ValueError("certificates are given, but the URL does not ask for TLS: use rediss://")
+        return self
 
 
 class ModelStore(Section):
@@ -181,7 +241,13 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         config = os.environ.get("INTEREST_CONFIG")
         files = (TomlConfigSettingsSource(settings_cls, Path(config)),) if config else ()
-        return init_settings, env_settings, *files
+        secrets = os.environ.get("INTEREST_SECRETS")
+        mounted = (
+            (NestedSecretsSettingsSource(file_secret_settings, secrets_dir=secrets, secrets_dir_missing="error"),)
+            if secrets
+            else ()
+        )
+        return init_settings, env_settings, *mounted, *files
 
 
 def load(**overrides: object) -> Settings:
@@ -190,6 +256,16 @@ def load(**overrides: object) -> Settings:
     Raises pydantic's ValidationError, and SettingsError for a file or a variable that cannot be parsed.
     """
     try:
-        return Settings(**overrides)  # type: ignore[arg-type]  # pydantic validates what the caller gives
+        settings = Settings(**overrides)  # type: ignore[arg-type]  # pydantic validates what the caller gives
     except (UnicodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise SettingsError(f"{os.environ.get('INTEREST_CONFIG')} is no TOML: {str(error)[:200]}") from error
+    _keep_secrets(settings)
+    return settings
+
+
+def _keep_secrets(section: BaseModel) -> None:
+    for _, value in section:
+        if isinstance(value, SecretStr):
+            keep_secret(value.get_secret_value())
+        elif isinstance(value, BaseModel):
+            _keep_secrets(value)

@@ -5,12 +5,14 @@ worker. Kafka cannot take partitions away, and adding some would send a user's e
 state, so a wrong count is never mended in place.
 """
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from stream_app.settings import Settings
+from stream_app.access import kafka_options
+from stream_app.settings import Kafka, Settings
 
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
@@ -255,16 +257,73 @@ def administration(settings: Settings) -> Iterator[Any]:
     """A `KafkaAdminClient`. Raises `KafkaUnreachableError`, whose message says where and what to do."""
     # Late: this client takes a third of a second to import.
     from kafka import KafkaAdminClient
-    from kafka.errors import KafkaConnectionError, KafkaTimeoutError
+    from kafka.errors import AuthorizationError, KafkaConnectionError, KafkaTimeoutError, SaslAuthenticationFailedError
 
-    where = settings.kafka.bootstrap
-    try:
-        admin = KafkaAdminClient(bootstrap_servers=where.split(","), bootstrap_timeout_ms=REACH_TIMEOUT_MS)
+    options = kafka_options(settings.kafka)
+    with reaching(
+        settings,
+        KafkaConnectionError,
+        KafkaTimeoutError,
+        SaslAuthenticationFailedError,
+        AuthorizationError,
+        ValueError,
+    ):
+        admin = KafkaAdminClient(
+            bootstrap_servers=settings.kafka.bootstrap.split(","),
+            bootstrap_timeout_ms=REACH_TIMEOUT_MS,
+            **options,
+        )
         try:
             yield admin
         finally:
             admin.close()
-    except (KafkaConnectionError, KafkaTimeoutError, ValueError) as problem:
-        raise KafkaUnreachableError(
-            f"no Kafka answers at {where}: start it, or name yours with --kafka HOST:PORT or INTEREST_KAFKA__BOOTSTRAP"
-        ) from problem
+
+
+@contextmanager
+def reaching(settings: Settings, *kinds: type[Exception]) -> Iterator[None]:
+    """What kafka-python raises inside as `KafkaUnreachableError`.
+
+    That client tries again until its time is over and then says no more than that; why it was turned away it only logs.
+    """
+    logger, reasons = logging.getLogger("kafka.net.manager"), _Reasons()
+    before = logger.level, logger.propagate
+    logger.setLevel(logging.WARNING)
+    logger.propagate = False
+    logger.addHandler(reasons)
+    try:
+        yield
+    except kinds as problem:
+        raise KafkaUnreachableError(_why(settings.kafka, problem, reasons.told)) from problem
+    finally:
+        logger.removeHandler(reasons)
+        logger.level, logger.propagate = before
+
+
+class _Reasons(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.told.append(record.getMessage())
+
+
+def _why(kafka: Kafka, problem: Exception, told: Sequence[str]) -> str:
+    from kafka.errors import AuthorizationError, SaslAuthenticationFailedError
+
+    where = kafka.bootstrap
+    if isinstance(problem, AuthorizationError):
+        return f"Kafka at {where} forbids it ({problem}): give {kafka.security.username or 'this client'} the right"
+    if isinstance(problem, SaslAuthenticationFailedError) or any("sasl" in text.lower() for text in told):
+        return (
+            f"Kafka at {where} does not accept {kafka.security.username or 'this client'} by "
+            f"{kafka.security.mechanism}: check INTEREST_KAFKA__SECURITY__USERNAME, ..__PASSWORD and ..__MECHANISM"
+        )
+    refused = next((text for text in told if "Handshake failed" in text or "certificate" in text.lower()), "")
+    if refused:
+        reason = refused.rpartition("Handshake failed: ")[2]
+        return (
+            f"no TLS with Kafka at {where} ({reason}): check INTEREST_KAFKA__SECURITY__CA_FILE, the names and the dates"
+            " in the certificates, and that the port speaks TLS"
+        )
+    return f"no Kafka answers at {where}: start it, or name yours with --kafka HOST:PORT or INTEREST_KAFKA__BOOTSTRAP"

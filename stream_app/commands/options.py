@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urlsplit
 
 import typer
 
@@ -59,6 +60,11 @@ def settings_of(
         if not config.is_file():
             raise typer.BadParameter(f"{config} is not a file", param_hint="--config")
         os.environ["INTEREST_CONFIG"] = str(config)
+    if redis and urlsplit(redis).password:
+        raise typer.BadParameter(
+            "no password on the command line, where all can read it: set INTEREST_REDIS__PASSWORD",
+            param_hint="--redis",
+        )
     tree = {
         "kafka": _given(bootstrap=kafka, group=group, partitions=partitions, replication=replication),
         "redis": _given(url=redis),

@@ -6,6 +6,8 @@ from typing import Any
 
 from rich.console import Console
 
+from stream_app.masking import hidden
+
 OK, FINDING, USAGE, STOPPED = 0, 1, 2, 70
 
 out = Console(highlight=False)
@@ -21,4 +23,4 @@ def print_json(document: Any) -> None:
 def print_error(message: str) -> None:
     """`error: ...` on standard error; the message is text, not markup."""
     err.print("[bold red]error:[/]", end=" ")
-    err.print(message, markup=False, soft_wrap=True)
+    err.print(hidden(message), markup=False, soft_wrap=True)

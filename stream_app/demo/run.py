@@ -14,6 +14,7 @@ from rich.live import Live
 from model_store.registry import ModelRegistry
 from model_store.training import datasets
 from model_store.training.interactions import Interactions
+from stream_app.access import redis_options
 from stream_app.client import InterestReader
 from stream_app.demo import meter
 from stream_app.demo.errors import DemoError
@@ -166,7 +167,10 @@ def _a_model(stage: Stage, data: Path, say: Callable[[str], None]) -> None:
 
 def _reader(settings: Settings) -> InterestReader:
     redis = settings.redis
-    return InterestReader(redis.url.get_secret_value(), cluster=redis.cluster, socket_timeout=redis.timeout_s)
+    options = redis_options(redis)
+    return InterestReader(
+        redis.url.get_secret_value(), cluster=redis.cluster, socket_timeout=redis.timeout_s, **options
+    )
 
 
 def _teller(console: Console) -> Callable[[str], None]:

@@ -7,12 +7,13 @@ from typing import Any
 
 import faust
 
+from stream_app.access import tls_context
 from stream_app.agreement import Terms
 from stream_app.faust_slab.assignor import AnnouncingAssignor
 from stream_app.faust_slab.ports import Engine
 from stream_app.faust_slab.table import SlabTable, SlabTableManager
 from stream_app.faust_slab.transport import SlabTransport
-from stream_app.settings import Settings
+from stream_app.settings import KafkaSecurity, Settings
 
 STATE_TABLE = "state"
 _NEVER = 1_000_000_000
@@ -55,6 +56,7 @@ def faust_settings(settings: Settings) -> dict[str, Any]:
     kafka = settings.kafka
     return {
         "broker": [f"kafka://{address.strip()}" for address in kafka.bootstrap.split(",")],
+        "broker_credentials": _credentials(kafka.security),
         "broker_client_id": f"interest-{socket.gethostname()}-{os.getpid()}",
         "store": "memory://",
         "Table": SlabTable,
@@ -86,3 +88,16 @@ def faust_settings(settings: Settings) -> dict[str, Any]:
         "producer_max_batch_size": 512 * 1024,
         "producer_request_timeout": kafka.request_timeout_s,  # the default of 1,200 s outlives the session
     }
+
+
+def _credentials(security: KafkaSecurity) -> Any:
+    """Faust's words for `kafka.security`."""
+    context = tls_context(security, "kafka.security") if security.encrypted else None
+    if security.by_password:
+        return faust.SASLCredentials(
+            username=security.username,
+            password=security.password.get_secret_value(),
+            mechanism=security.mechanism,
+            ssl_context=context,
+        )
+    return faust.SSLCredentials(context) if context else None

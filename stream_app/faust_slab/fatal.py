@@ -10,6 +10,8 @@ import sys
 import traceback
 from typing import NoReturn
 
+from stream_app.masking import hidden
+
 EXIT_STOPPED = 70
 """Exit status (sysexits' EX_SOFTWARE) of a worker that stopped itself."""
 
@@ -18,6 +20,6 @@ def stop_process(where: str, error: BaseException) -> NoReturn:
     """Say what happened and exit; nothing is flushed, acknowledged or committed any more."""
     detail = "" if getattr(error, "explains_itself", False) else f"\n{''.join(traceback.format_exception(error))}"
     stderr = sys.__stderr__ or sys.stderr
-    stderr.write(f"worker stopped: {where}: {type(error).__name__}: {error}{detail}\n")
+    stderr.write(hidden(f"worker stopped: {where}: {type(error).__name__}: {error}{detail}\n"))
     stderr.flush()
     os._exit(EXIT_STOPPED)

@@ -20,6 +20,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_delay, wait_exponential, wait_random
 
+from stream_app.access import is_refusal, redis_options
 from stream_app.contracts.errors import SinkStopped
 from stream_app.contracts.redis_layout import (
     EVERYBODY,
@@ -273,7 +274,7 @@ class RedisSink:
 
 def passes(error: BaseException) -> bool:
     """Is it worth trying again?"""
-    if isinstance(error, exceptions.AuthenticationError | exceptions.AuthorizationError):
+    if isinstance(error, exceptions.AuthenticationError | exceptions.AuthorizationError) or is_refusal(error):
         return False
     text = str(error)
     return isinstance(error, _PASSING) or (
@@ -289,6 +290,7 @@ def _client(settings: RedisSettings) -> Any:
         socket_timeout=settings.timeout_s,
         socket_connect_timeout=settings.timeout_s,
         retry=Retry(NoBackoff(), 0),
+        **redis_options(settings),
     )
 
 

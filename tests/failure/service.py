@@ -22,9 +22,11 @@ T = TypeVar("T")
 class Neighbour:
     """Produces events for the workers of these settings, and looks at what they make of them."""
 
-    def __init__(self, settings: Settings, partitioner: str = "murmur2_random") -> None:
+    def __init__(
+        self, settings: Settings, partitioner: str = "murmur2_random", reader: InterestReader | None = None
+    ) -> None:
         self.settings = settings
-        self.reader = InterestReader(settings.redis.url.get_secret_value())
+        self.reader = reader or InterestReader(settings.redis.url.get_secret_value())
         kinds = ("click", "follow", "rating", "erasure")
         self.topics = dict(zip(kinds, settings.kafka.topics.inputs, strict=True))
         self._numbers = itertools.count()

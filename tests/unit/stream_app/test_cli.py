@@ -68,7 +68,7 @@ def test_help_imports_nothing_heavy() -> None:
     ("arguments", "code", "says"),
     [
         (["topics", "check", "--kafka", NOWHERE], 1, "no Kafka answers at 127.0.0.1:1"),
-        (["show", "ann", "--redis", "redis://:hunter2@127.0.0.1:1/0"], 1, "--redis URL"),
+        (["show", "ann", "--redis", "redis://:hunter2@127.0.0.1:1/0"], 2, "INTEREST_REDIS__PASSWORD"),
         (["show", "ann", "--redis", "nonsense"], 1, "redis://"),
         (["worker", "--kafka", NOWHERE], 1, "no Kafka answers at 127.0.0.1:1"),
         (["models", "promote", "absent"], 1, "absent"),
@@ -124,7 +124,7 @@ def test_options_win_over_environment_and_file(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setenv("INTEREST_CONFIG", "")
     monkeypatch.setenv("INTEREST_KAFKA__GROUP", "environment")
     monkeypatch.setenv("INTEREST_KAFKA__BOOTSTRAP", "environment:1")
-    kafka = settings_of(kafka="option:1", redis="redis://:pw@h/0", config=file).kafka
+    kafka = settings_of(kafka="option:1", redis="redis://h/0", config=file).kafka
     assert (kafka.bootstrap, kafka.group, kafka.partitions) == ("option:1", "environment", 3)
 
 

