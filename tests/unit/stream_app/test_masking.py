@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 
 import pytest
 
@@ -14,9 +13,8 @@ CANARY = "c'anary\\7\tQx"
 
 
 @pytest.fixture(autouse=True)
-def _forget(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _forget(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(masking, "_secrets", set())
-    yield
 
 
 @pytest.mark.parametrize("spell", [str, repr, lambda text: f"before{text}after"])
