@@ -159,6 +159,7 @@ def reader(fortress: Fortress) -> InterestReader:
     [
         ("password", "does not accept worker by SCRAM-SHA-512"),
         ("authority", "CERTIFICATE_VERIFY_FAILED"),
+        ("wrong host", "no TLS with Kafka at localhost"),
         ("key password", "certificate files cannot be used"),
         ("no rights", "TopicAuthorizationFailed|does not exist|forbids"),
         ("redis password", "refuses writes"),
@@ -171,6 +172,7 @@ def test_who_is_not_let_in_hears_why_and_stops(fortress: Fortress, fault: str, s
     settings = {
         "password": lambda: fortress.settings(name, {"password": f"{KAFKA_SECRET}-not"}),
         "authority": lambda: fortress.settings(name, strange),
+        "wrong host": lambda: elsewhere(fortress.settings(name)),
         "key password": lambda: fortress.settings(name, fortress.by_certificate(key_password=f"{KEY_SECRET}-not")),
         "no rights": lambda: fortress.settings("closed"),
         "redis password": lambda: fortress.settings(name, password=f"{REDIS_SECRET}-not"),
@@ -183,6 +185,12 @@ def test_who_is_not_let_in_hears_why_and_stops(fortress: Fortress, fault: str, s
     assert any(word in text for word in says.split("|")), text
     assert "Traceback" not in text
     assert tells_no_secret(text)
+
+
+def elsewhere(settings: Settings) -> Settings:
+    """The same broker under a name that its certificate does not hold."""
+    named = settings.kafka.bootstrap.replace(HOST, "localhost")
+    return settings.model_copy(update={"kafka": settings.kafka.model_copy(update={"bootstrap": named})})
 
 
 @pytest.mark.parametrize("fault", ["expired", "wrong host"])
