@@ -5,12 +5,14 @@ from dataclasses import replace
 from typing import Any, cast
 
 import pytest
+from prometheus_client import generate_latest
 
 from model_store.encoder.readout import Readout
 from model_store.model import InterestModel
 from stream_app.compute import Bench
 from stream_app.contracts.errors import StopWorker
-from tests.failure.test_races import NOW_MS, World, model, record, run, running, slab, until, user_in
+from stream_app.updater import Updater
+from tests.failure.test_races import NOW_MS, World, model, record, run, running, settled, slab, until, user_in
 
 DAY_MS = 86_400_000
 
@@ -29,6 +31,57 @@ def test_an_event_older_than_the_windows_is_counted_and_applied_where_it_still_c
             assert record(updater, user)["rank_weight"].all()
 
     run(story())
+
+
+def test_no_id_reaches_a_metric_whatever_it_looks_like(model: InterestModel) -> None:
+    """Labels are counted, too: each new one would be kept for as long as the worker lives."""
+    hostile = [
+        'mallory"} 1\nmallory 2',
+        "mallory\0",
+        'mallory",kind="x',
+        "mallory{}",
+        "mallory\\",
+        "mallory\u2028\N{FIRE}",
+        "mallory" * 100,
+        "",
+    ]
+
+    async def story() -> None:
+        async with running(model, Lenient()) as (updater, world):
+            before = await _series_after(updater, world, ["good", "mallory\n"])
+            assert await _series_after(updater, world, hostile) == before
+
+    run(story())
+
+
+async def _series_after(updater: Updater, world: World, users: list[str]) -> set[str]:
+    """Names and labels of all series when the users' events have had their effects."""
+    registry = updater._metrics.registry
+
+    def counted() -> float:
+        each = [{"kind": "click", "outcome": outcome} for outcome in ("applied", "dead_lettered")]
+        return sum(registry.get_sample_value("interest_events_total", labels) or 0 for labels in each)
+
+    due = counted() + len(users)
+    for user in users:
+        updater.put(slab(world, "click", [user.encode()], item=f"{user}'s"))
+    await until(lambda: counted() == due)
+    await settled(updater)
+    text = generate_latest(registry).decode()
+    assert "mallory" not in text
+    return {line.rpartition(" ")[0] for line in text.splitlines()}
+
+
+class Lenient(World):
+    """Takes any number of bad events, and keeps none."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.dead_letters = cast(Any, self)
+
+    def check(self, now_s: float, events: int, rejected: int, latest: Any = ()) -> None: ...
+
+    async def publish(self, rejected: Any) -> None: ...
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])

@@ -8,11 +8,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_app.contracts.recommendations import recommendation_id
-from stream_app.contracts.redis_layout import interest_key, interest_keys, recommendation_key, user_of
+from stream_app.contracts.redis_layout import MODEL_KEY, interest_key, interest_keys, recommendation_key, user_of
 
 IDS = st.one_of(st.text("}{%7D25a", min_size=1), st.text(min_size=1, max_size=20)).map(
     lambda text: text.encode(errors="ignore") or b"x"
 )
+
+HOSTILE = [
+    b"*",
+    b"?",
+    b"[a-z]",
+    b"}{",
+    b"{}",
+    b"}:{",
+    b"model",
+    b"interest:{a}",
+    b"rec:{a}",
+    b"}",
+    b"%7D",
+    b"a\\",
+    b"a" * 256,
+]
 
 
 def hash_tag(key: bytes) -> bytes:
@@ -37,9 +53,11 @@ def test_a_key_tells_its_user(user: bytes) -> None:
     assert user_of(interest_key(user)) == user
 
 
-@given(st.lists(IDS, unique=True, min_size=2, max_size=8))
-def test_two_users_never_share_a_key(users: list[bytes]) -> None:
-    assert len({interest_key(user) for user in users}) == len(users)
+@given(st.lists(st.one_of(IDS, st.sampled_from(HOSTILE)), unique=True, min_size=2, max_size=8))
+def test_no_key_of_one_user_is_any_key_of_another_or_the_models(users: list[bytes]) -> None:
+    keys = [key(user) for user in users for key in (interest_key, recommendation_key)]
+    assert len({*keys, MODEL_KEY}) == len(keys) + 1
+    assert all(key.startswith((b"interest:{", b"rec:{")) and key.endswith(b"}") for key in keys)
 
 
 def test_recommendation_id_is_a_function_of_the_state() -> None:
