@@ -73,6 +73,8 @@ class SlabRecovery(Recovery):
     async def on_recovery_completed(self, generation_id: int = 0) -> None:
         """Faust resumes the sources before the seek and then clears the queues: what came between is lost."""
         await self.app.on_rebalance_complete.send()
+        if self._superseded(generation_id):
+            return  # the partitions are those of the next one already, of which nothing is read yet
         self._set_recovery_ended()
         read_to = {tp.partition: self.active_offsets[tp] + 1 for tp in self.active_tps}
         _or_stop(self.app.engine.restored, read_to, generation_id)
@@ -89,8 +91,8 @@ class SlabRecovery(Recovery):
         await self._let_sources_in(assignment)
 
     def _superseded(self, generation_id: int) -> bool:
-        """Whether another rebalance has begun: its own recovery seeks for itself."""
-        return bool(self.app.consumer_generation_id != generation_id)
+        """Whether another rebalance has begun: its own recovery reads and seeks for itself."""
+        return {self.app.consumer_generation_id, self._generation_id} != {generation_id}
 
     async def _let_sources_in(self, assignment: set[TP]) -> None:
         consumer = self.app.consumer

@@ -198,8 +198,10 @@ class Chaos:
             may_vanish = any(fault.empties_redis for fault in self._strokes)
             watcher = stack.enter_context(Watcher(self._redis.url, users[:WATCHED], may_vanish))
             points = self.plan.shuffled_points()
-            stage = Stage(members, self._kafka, self._redis, random.Random(self.plan.seed), self._say, points)
-            with Supervisor(members, self.outcome, any(fault.exits for fault in self._strokes)) as supervisor:
+            supervisor = Supervisor(members, self.outcome, any(fault.exits for fault in self._strokes))
+            dice = random.Random(self.plan.seed)
+            stage = Stage(members, self._kafka, self._redis, dice, self._say, supervisor.note, points)
+            with supervisor:
                 with self._producing(journal):
                     self._strike(stage)
                 self._drain()

@@ -17,6 +17,7 @@ class Stage:
 
     Attributes:
         members: the workers; `settings` are those of the first.
+        ended: to be told of a member that has ended with a status that it should not.
         points: boundaries of steps, for ever; the next fail-point is put at the next one.
         struck: name of a stroke -> how often; a fault adds its own, such as `kill`.
     """
@@ -26,6 +27,7 @@ class Stage:
     redis: LocalValkey
     dice: random.Random
     say: Callable[[str], None]
+    ended: Callable[[Member, int], None]
     points: Iterator[str]
     struck: dict[str, int] = field(default_factory=dict)
 

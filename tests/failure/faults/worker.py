@@ -45,7 +45,7 @@ def kill_at_step(stage: Stage) -> None:
     try:
         code = member.wait_exit(CROSSED_S)
         if code != -signal.SIGKILL:
-            raise AssertionError(f"{member.name} ended with {code} before {point}: {member.log_text()[-1500:]}")
+            stage.ended(member, code)
         stage.say(f"kill {member.name}, {point}, crossing {at}")
         stage.count(point)
     except subprocess.TimeoutExpired:
@@ -63,6 +63,6 @@ def term(stage: Stage) -> None:
     code = member.terminate()
     # A worker that is told to stop while TensorFlow is being imported dies of the signal itself.
     if code not in (0, -15):
-        raise AssertionError(f"{member.name} ended with {code} at SIGTERM: {member.log_text()[-1500:]}")
+        stage.ended(member, code)
     time.sleep(stage.dice.uniform(0.0, 1.0))
     member.start()
