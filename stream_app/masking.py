@@ -1,31 +1,38 @@
 """Secrets are known by their value: once loaded, none of them is printed, whoever words the text."""
 
 import json
-from urllib.parse import unquote, urlsplit
+import re
+from urllib.parse import quote, unquote
 
 MASK = "**********"
 
 _secrets: set[str] = set()
 
+# Up to the last @: a password may hold any character, and a URL that cannot be parsed still has one.
+_URL_PASSWORD = re.compile(r"://[^:/@]*:(?P<password>.*)@", re.DOTALL)
+
 
 def keep_secret(value: str) -> None:
     """Mask this value in whatever `hidden` sees from now on; of a URL, its password in both its spellings."""
     if "://" in value:
-        password = urlsplit(value).password or ""
+        found = _URL_PASSWORD.search(value)
+        password = found["password"] if found else ""
         _secrets.update(filter(None, (password, unquote(password))))
     elif value:
         _secrets.add(value)
 
 
 def hidden(text: str) -> str:
-    """The text with every known secret masked, as it is or as `repr` and JSON spell it."""
-    for secret in sorted(_secrets, key=len, reverse=True):
-        for spelling in _spellings(secret):
-            text = text.replace(spelling, MASK)
+    """The text with every known secret masked, as it is or as `repr`, JSON and URLs spell it."""
+    spellings = {spelling for secret in _secrets for spelling in _spellings(secret)}
+    for spelling in sorted(spellings, key=len, reverse=True):
+        text = text.replace(spelling, MASK)
     return text
 
 
-def _spellings(secret: str) -> tuple[str, ...]:
+def _spellings(secret: str) -> set[str]:
     # `repr` escapes an apostrophe only beside a quotation mark, which the text around may hold.
-    beside_both = repr(f"{secret}'\"")[1:-4]
-    return secret, repr(secret)[1:-1], beside_both, json.dumps(secret)[1:-1]
+    plain = {secret, repr(secret)[1:-1], repr(f"{secret}'\"")[1:-4]}
+    # A line of JSON may quote a `repr`.
+    in_json = {json.dumps(text, ensure_ascii=ascii_)[1:-1] for text in plain for ascii_ in (True, False)}
+    return plain | in_json | {quote(secret, safe="")}
