@@ -12,6 +12,7 @@ import signal
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -75,7 +76,8 @@ class Stage:
         self._producer.poll(0)
         if time.monotonic() - self._looked_s > LOOK_S:
             self._looked_s = time.monotonic()
-            self._wake(self._broker.committed(self._orders.group))
+            with suppress(KafkaException):  # the broker may be away; it is asked again later
+                self._wake(self._broker.committed(self._orders.group))
 
     def _somebody(self, now_ms: int) -> Person:
         for _ in range(TRIES):
