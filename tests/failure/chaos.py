@@ -164,7 +164,8 @@ class Supervisor:
     def note(self, member: Member, code: int) -> None:
         """It ended with this status, and nobody had asked for it."""
         console.print(f"         {member.name} ended with {code}", style="dim", highlight=False)
-        if self._may_exit and code == STOPPED:
+        away = "no Kafka answers" in member.log_text()[-500:]  # it was started again before the broker was back
+        if self._may_exit and (code == STOPPED or away):
             self._outcome.excused += 1
             return
         self._outcome.self_exits += 1
