@@ -45,8 +45,14 @@ def test_a_run_without_a_protection_is_caught(control: str, kafka: LocalKafka, t
     with LocalValkey(tmp_path / "valkey") as redis:
         outcome, _, _ = short(kafka, redis, tmp_path, Plan(kills=8, seed=4, control=control, points=AT))
     assert not outcome.sound
-    expected = {"no-offset-guard": "double", "ack-before-flush": "lost", "stock-recovery": "lost"}
-    assert getattr(outcome.verdict, expected[control]) > 0, outcome.line()
+    found = outcome.verdict
+    caught = {
+        "no-offset-guard": found.double,
+        "ack-before-flush": found.lost,
+        # Its offsets get gaps, too, behind which nothing is ever committed.
+        "stock-recovery": found.lost or outcome.lag or outcome.stuck or outcome.self_exits,
+    }
+    assert caught[control], outcome.line()
 
 
 # -- and each fault, made on purpose, is found, and as the fault that it is
