@@ -40,7 +40,8 @@ def test_killed_workers_lose_and_repeat_nothing(run: Run) -> None:
 AT = ("before SlabConsumer._commit", "after KafkaChangelog.write", "after Updater._snapshot")
 
 
-@pytest.mark.parametrize("control", wounds.CONTROLS)
+# What Faust's recovery loses is a race that eight kills may miss: it has a longer run of its own, `make chaos`.
+@pytest.mark.parametrize("control", [name for name in wounds.CONTROLS if name != "stock-recovery"])
 def test_a_run_without_a_protection_is_caught(control: str, kafka: LocalKafka, tmp_path: Path) -> None:
     with LocalValkey(tmp_path / "valkey") as redis:
         outcome, _, _ = short(kafka, redis, tmp_path, Plan(kills=8, seed=4, control=control, points=AT))
