@@ -9,6 +9,7 @@ since it fires when the starting *thread* ends, and macOS has none.
 import os
 import signal
 import subprocess
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -16,45 +17,29 @@ from pathlib import Path
 WATCHER = 'read -r group || exit 0; while read -r _; do :; done; kill -s KILL -- "-$group"'
 
 
-class LeashedProcess:
-    """One child process and its watcher. Output goes to the end of a log file.
+class ProcessGroup(ABC):
+    """A process that leads a group of its own, and whose output goes to the end of a log file.
 
-    `pause`, `resume`, `kill` and `stop` act on the whole process group and do nothing once it has ended.
+    `pause`, `resume`, `kill` and `stop` act on the whole group and do nothing once it has ended.
     """
 
-    def __init__(self, argv: Sequence[str], log: Path, env: Mapping[str, str] | None = None) -> None:
-        watcher = _spawn(["/bin/sh", "-c", WATCHER], None, None)
-        try:
-            self._process = _spawn(argv, log, env)
-        except BaseException:
-            _end_watcher(watcher)
-            raise
-        assert watcher.stdin is not None
-        watcher.stdin.write(f"{self._process.pid}\n".encode())
-        watcher.stdin.flush()
-        self._watcher = watcher
-        self.log = log
+    log: Path
 
     @property
-    def pid(self) -> int:
-        return self._process.pid
+    @abstractmethod
+    def pid(self) -> int: ...
 
+    @abstractmethod
     def exit_code(self) -> int | None:
         """Exit status, negative for a signal; None while it runs."""
-        code = self._process.poll()
-        if code is not None:
-            _end_watcher(self._watcher)
-        return code
+
+    @abstractmethod
+    def wait(self, timeout_s: float) -> int:
+        """Exit status. Raises `subprocess.TimeoutExpired`."""
 
     @property
     def running(self) -> bool:
         return self.exit_code() is None
-
-    def wait(self, timeout_s: float) -> int:
-        """Exit status. Raises `subprocess.TimeoutExpired`."""
-        code = self._process.wait(timeout_s)
-        _end_watcher(self._watcher)
-        return code
 
     def pause(self) -> None:
         self._signal(signal.SIGSTOP)
@@ -83,6 +68,38 @@ class LeashedProcess:
         if self.running:
             with suppress(ProcessLookupError):
                 os.killpg(self.pid, number)
+
+
+class LeashedProcess(ProcessGroup):
+    """One child process and its watcher."""
+
+    def __init__(self, argv: Sequence[str], log: Path, env: Mapping[str, str] | None = None) -> None:
+        watcher = _spawn(["/bin/sh", "-c", WATCHER], None, None)
+        try:
+            self._process = _spawn(argv, log, env)
+        except BaseException:
+            _end_watcher(watcher)
+            raise
+        assert watcher.stdin is not None
+        watcher.stdin.write(f"{self._process.pid}\n".encode())
+        watcher.stdin.flush()
+        self._watcher = watcher
+        self.log = log
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def exit_code(self) -> int | None:
+        code = self._process.poll()
+        if code is not None:
+            _end_watcher(self._watcher)
+        return code
+
+    def wait(self, timeout_s: float) -> int:
+        code = self._process.wait(timeout_s)
+        _end_watcher(self._watcher)
+        return code
 
 
 def tail(path: Path, lines: int) -> str:

@@ -15,6 +15,7 @@ from prometheus_client.samples import Sample
 from pydantic import BaseModel, SecretStr
 
 from stream_app.local import LeashedProcess
+from stream_app.local.leash import ProcessGroup
 from stream_app.settings import Settings
 
 PREFIX = "INTEREST_"
@@ -72,7 +73,7 @@ class Worker:
         self.seen = psutil.Process(self._process.pid)
         return self
 
-    def _launch(self) -> LeashedProcess:
+    def _launch(self) -> ProcessGroup:
         return LeashedProcess([sys.executable, "-m", "stream_app", "worker"], self.log, self._env)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:

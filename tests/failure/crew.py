@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from stream_app import topics
-from stream_app.local import LeashedProcess
+from stream_app.local.leash import ProcessGroup
 from stream_app.local.server import free_port
 from stream_app.settings import Kafka, Log, Metrics, ModelStore, Recommend, Redis, Settings, load
 from tests.bench.load import topics_named
@@ -44,10 +44,10 @@ class Member(Worker):
         self._env = self._healthy | wounds.environment([*self._always, *given])
         self.__enter__()
 
-    def _launch(self) -> LeashedProcess:
+    def _launch(self) -> ProcessGroup:
         if self._nursery is None:
             return super()._launch()
-        return self._nursery.launch(self.log, self._env)  # type: ignore[return-value]  # used alike
+        return self._nursery.launch(self.log, self._env)
 
     def start_again(self) -> int | None:
         """If it has ended by itself: start it, as a supervisor would, and return its exit status."""

@@ -21,61 +21,31 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
-from stream_app.local.leash import tail
+from stream_app.local.leash import ProcessGroup
 
 BIRTH_S = 60.0
 
 
-class ForkedProcess:
-    """One child of the nursery, used like `LeashedProcess`."""
+class ForkedProcess(ProcessGroup):
+    """One child of the nursery."""
 
     def __init__(self, nursery: "Nursery", pid: int, log: Path) -> None:
-        self._nursery, self.pid, self.log = nursery, pid, log
-
-    def exit_code(self) -> int | None:
-        """Exit status, negative for a signal; None while it runs."""
-        return self._nursery.exits.get(self.pid)
+        self._nursery, self._pid, self.log = nursery, pid, log
 
     @property
-    def running(self) -> bool:
-        return self.exit_code() is None
+    def pid(self) -> int:
+        return self._pid
+
+    def exit_code(self) -> int | None:
+        return self._nursery.exits.get(self.pid)
 
     def wait(self, timeout_s: float) -> int:
-        """Exit status. Raises `subprocess.TimeoutExpired`."""
         deadline = time.monotonic() + timeout_s
         while (code := self.exit_code()) is None:
             if time.monotonic() > deadline:
                 raise subprocess.TimeoutExpired(["worker", str(self.pid)], timeout_s)
             time.sleep(0.01)
         return code
-
-    def pause(self) -> None:
-        self._signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        self._signal(signal.SIGCONT)
-
-    def kill(self) -> None:
-        self._signal(signal.SIGKILL)
-        self.wait(10)
-
-    def stop(self, grace_s: float) -> int:
-        """Ask it to end, and insist after `grace_s`. Returns the exit status."""
-        self.resume()
-        self._signal(signal.SIGTERM)
-        try:
-            return self.wait(grace_s)
-        except subprocess.TimeoutExpired:
-            self.kill()
-            return self.wait(1)
-
-    def log_tail(self, lines: int = 15) -> str:
-        return tail(self.log, lines)
-
-    def _signal(self, number: int) -> None:
-        if self.running:
-            with suppress(ProcessLookupError):
-                os.killpg(self.pid, number)
 
 
 class Nursery:
