@@ -28,6 +28,7 @@ from stream_app.rehearsal import rehearse
 from stream_app.settings import Settings
 from stream_app.sinks.changelog import KafkaChangelog
 from stream_app.sinks.dead_letters import FloodGuard, KafkaDeadLetters
+from stream_app.sinks.kafka_batches import wall_clock_ms
 from stream_app.sinks.recommendations import KafkaRecommendations
 from stream_app.sinks.redis import Loss, RedisSink
 from stream_app.updater import Updater
@@ -91,11 +92,6 @@ def _tell_loss(metrics: WorkerMetrics, found: Loss) -> None:
         "replaced": "Redis was restarted or failed over, and may lack its last writes",
     }[found]
     log.warning(f"{what}. To refill it from the state table: interest rebuild-redis", found=found)
-
-
-def wall_clock_ms() -> int:
-    """Milliseconds since 1970, UTC."""
-    return time.time_ns() // 1_000_000
 
 
 def _add_agent(app: SlabApp, updater: Updater, settings: Settings) -> None:

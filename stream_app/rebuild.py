@@ -33,6 +33,7 @@ from stream_app.flush import MAX_REST_S
 from stream_app.observability import WorkerMetrics
 from stream_app.refresh import Refresher
 from stream_app.settings import Settings
+from stream_app.sinks.kafka_batches import wall_clock_ms
 from stream_app.sinks.redis import RedisSink
 from stream_app.states import States
 from stream_app.topics import administration
@@ -123,7 +124,9 @@ async def _rebuild(
     try:
         async with _consumer(settings) as consumer, _sink(settings) as sink:
             if not dry_run:
-                await sink.announce(ModelCard(model.version, model.topics, generation=model.generation), _now_ms())
+                await sink.announce(
+                    ModelCard(model.version, model.topics, generation=model.generation), wall_clock_ms()
+                )
             work = _Work(settings, model, consumer, sink, dry_run, done, tell)
             await work.measure()
             shown = _by_partition(await sink.users(), settings.kafka.partitions)
@@ -214,7 +217,7 @@ class _Work:
         records = arena.records[: len(arena)]
         known = records["version"] > 0
         erased = known & (records["events"] == 0) & (records["erased_at_ms"] > 0)
-        expired = known & ~erased & (at_ms < _now_ms() - self._settings.redis.ttl_s * 1000)
+        expired = known & ~erased & (at_ms < wall_clock_ms() - self._settings.redis.ttl_s * 1000)
         shows = np.zeros(len(arena), np.bool_)
         shows[arena.rows_of(shown)] = True
         if counts:
@@ -227,11 +230,11 @@ class _Work:
         return _Due(rows, at_ms[rows])
 
     def _ttl_s(self, touched_ms: Rows) -> int:
-        age_s = max(0, _now_ms() - int(touched_ms[-1])) // 1000
+        age_s = max(0, wall_clock_ms() - int(touched_ms[-1])) // 1000
         return max(1, self._settings.redis.ttl_s - age_s)
 
     async def _write(self, partition: int, rows: Rows, ttl_s: int, told: dict[bytes, bytes]) -> None:
-        async for views in self._refresher.views(partition, rows, _now_ms()):
+        async for views in self._refresher.views(partition, rows, wall_clock_ms()):
             _attach(views, told)
             self._done.written += await self._sink.fill(views, ttl_s, dry_run=self._dry_run)
             self._tell()
@@ -341,7 +344,3 @@ async def _sink(settings: Settings) -> AsyncIterator[RedisSink]:
         yield sink
     finally:
         await sink.close()
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

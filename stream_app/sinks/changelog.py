@@ -1,39 +1,21 @@
 """States into the changelog of the state table."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from stream_app.sinks.kafka_batches import (
-    GIVE_UP_S,
     NO_HEADERS,
-    GetProducer,
     KafkaRecord,
+    TopicSink,
     acknowledged,
     send_records,
-    wall_clock_ms,
 )
 
 
-class KafkaChangelog:
-    """Appends states to the changelog.
-
-    Args:
-        producer: gives the started producer; asked at each call, since Faust makes it late.
-        topic: name; it has the partitions of the inputs.
-        clock: wall-clock ms, the records' timestamp.
-        give_up_s: longest wait for Kafka to take or to acknowledge a batch.
-    """
-
-    def __init__(
-        self,
-        producer: GetProducer,
-        topic: str,
-        clock: Callable[[], int] = wall_clock_ms,
-        give_up_s: float = GIVE_UP_S,
-    ) -> None:
-        self._producer, self._topic, self._clock, self._give_up_s = producer, topic, clock, give_up_s
+class KafkaChangelog(TopicSink):
+    """Appends states to the changelog, a topic with the partitions of the inputs."""
 
     async def write(
         self, partition: int, keys: Sequence[bytes], values: memoryview, ends: npt.NDArray[np.int64]
@@ -44,8 +26,8 @@ class KafkaChangelog:
         if it does not.
         """
         records = _records(keys, values, ends.tolist())
-        sent = await send_records(self._producer(), self._topic, partition, records, self._clock(), self._give_up_s)
-        return await acknowledged(self._topic, partition, sent, self._give_up_s)
+        sent = await send_records(self.producer(), self.topic, partition, records, self.clock(), self.give_up_s)
+        return await acknowledged(self.topic, partition, sent, self.give_up_s)
 
 
 def _records(keys: Sequence[bytes], values: memoryview, ends: list[int]) -> Iterator[KafkaRecord]:

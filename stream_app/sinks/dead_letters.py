@@ -1,36 +1,23 @@
 """Bad events into the dead-letter topic, and the point at which there are too many of them."""
 
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from stream_app.contracts.dead_letter import dead_letter
 from stream_app.contracts.errors import BadEventFlood
 from stream_app.contracts.validity import Rejected
 from stream_app.settings import Accept
-from stream_app.sinks.kafka_batches import GIVE_UP_S, GetProducer, KafkaRecord, partitions_of, publish, wall_clock_ms
+from stream_app.sinks.kafka_batches import KafkaRecord, TopicSink, partitions_of, publish
 
 FLOOD_WINDOW_S = 60
 
 
-class KafkaDeadLetters:
+class KafkaDeadLetters(TopicSink):
     """Publishes rejected records, those of one input partition in their order.
 
-    Args:
-        producer: gives the started producer; asked at each call, since Faust makes it late.
-        topic: name; it may have any number of partitions.
-        clock: wall-clock ms, the records' timestamp.
-        give_up_s: longest wait for Kafka to take or to acknowledge a batch.
+    The topic may have any number of partitions.
     """
-
-    def __init__(
-        self,
-        producer: GetProducer,
-        topic: str,
-        clock: Callable[[], int] = wall_clock_ms,
-        give_up_s: float = GIVE_UP_S,
-    ) -> None:
-        self._producer, self._topic, self._clock, self._give_up_s = producer, topic, clock, give_up_s
 
     async def publish(self, rejected: Sequence[Rejected]) -> None:
         """Returns when Kafka has acknowledged all of them; raises SinkStopped if it does not.
@@ -39,12 +26,12 @@ class KafkaDeadLetters:
         """
         if not rejected:
             return
-        producer = self._producer()
-        partitions = await partitions_of(producer, self._topic, self._give_up_s)
+        producer = self.producer()
+        partitions = await partitions_of(producer, self.topic, self.give_up_s)
         records: dict[int, list[KafkaRecord]] = defaultdict(list)
         for one in rejected:
             records[one.record.partition % partitions].append(dead_letter(one))
-        await publish(producer, self._topic, records, self._clock(), self._give_up_s)
+        await publish(producer, self.topic, records, self.clock(), self.give_up_s)
 
 
 @dataclass(frozen=True, slots=True)

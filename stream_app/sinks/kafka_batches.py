@@ -7,6 +7,7 @@ for some hundreds. The accumulator holds one batch a partition at a time, so ord
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -25,6 +26,28 @@ _RECORDS_PER_TURN = 256
 GIVE_UP_S = 20.0
 """What aiokafka repeats for ever is waited for this long, unless told otherwise: an idempotent producer's writes that
 too few replicas confirm, the metadata of a topic once the producer is closed."""
+
+
+def wall_clock_ms() -> int:
+    """Milliseconds since 1970, UTC; also the timestamp of records, by which Kafka's retention goes."""
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSink:
+    """What every sink of a topic has.
+
+    Attributes:
+        producer: gives the started producer; asked at each call, since Faust makes it late.
+        topic: name.
+        clock: wall-clock ms, the records' timestamp.
+        give_up_s: longest wait for Kafka to take or to acknowledge a batch.
+    """
+
+    producer: GetProducer
+    topic: str
+    clock: Callable[[], int] = wall_clock_ms
+    give_up_s: float = GIVE_UP_S
 
 
 async def send_records(
@@ -116,11 +139,6 @@ async def partitions_of(producer: AIOKafkaProducer, topic: str, give_up_s: float
             return len(await producer.partitions_for(topic))
     except (KafkaError, TimeoutError) as error:
         raise _stopped(topic, 0, error) from error
-
-
-def wall_clock_ms() -> int:
-    """Milliseconds since 1970, UTC: the timestamp of records, by which Kafka's retention goes."""
-    return time.time_ns() // 1_000_000
 
 
 def _stopped(topic: str, partition: int, error: Exception) -> SinkStopped:
