@@ -7,6 +7,7 @@ from urllib.parse import quote, unquote
 MASK = "**********"
 
 _secrets: set[str] = set()
+"""In all spellings: they are looked for in every line that is logged, and kept once."""
 
 # Up to the last @: a password may hold any character, and a URL that cannot be parsed still has one.
 _URL_PASSWORD = re.compile(r"://[^:/@]*:(?P<password>.*)@", re.DOTALL)
@@ -14,20 +15,21 @@ _URL_PASSWORD = re.compile(r"://[^:/@]*:(?P<password>.*)@", re.DOTALL)
 
 def keep_secret(value: str) -> None:
     """Mask this value in whatever `hidden` sees from now on; of a URL, its password in both its spellings."""
-    if "://" in value:
-        found = _URL_PASSWORD.search(value)
-        password = found["password"] if found else ""
-        _secrets.update(filter(None, (password, unquote(password))))
-    elif value:
-        _secrets.add(value)
+    for secret in _passwords_in(value) if "://" in value else {value}:
+        if secret:
+            _secrets.update(_spellings(secret))
 
 
 def hidden(text: str) -> str:
     """The text with every known secret masked, as it is or as `repr`, JSON and URLs spell it."""
-    spellings = {spelling for secret in _secrets for spelling in _spellings(secret)}
-    for spelling in sorted(spellings, key=len, reverse=True):
+    for spelling in sorted(_secrets, key=len, reverse=True):
         text = text.replace(spelling, MASK)
     return text
+
+
+def _passwords_in(url: str) -> set[str]:
+    found = _URL_PASSWORD.search(url)
+    return {found["password"], unquote(found["password"])} if found else set()
 
 
 def _spellings(secret: str) -> set[str]:
