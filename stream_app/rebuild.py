@@ -115,7 +115,7 @@ async def _rebuild(
     progress: Callable[[Rebuilt], None],
 ) -> Rebuilt:
     done, began_s = Rebuilt(), time.monotonic()
-    sources = {settings.kafka.topics.recommendations: _partitions(settings)} if recommendations else {}
+    told_in = _partitions(settings) if recommendations else 0
 
     def tell() -> None:
         done.seconds = time.monotonic() - began_s
@@ -131,7 +131,7 @@ async def _rebuild(
             await work.measure()
             shown = _by_partition(await sink.users(), settings.kafka.partitions)
             for partition in range(settings.kafka.partitions):
-                await work.refill(partition, shown[partition], sources)
+                await work.refill(partition, shown[partition], told_in)
             if not dry_run:
                 await asyncio.sleep(began_s + settle_s - time.monotonic())
                 for partition in range(settings.kafka.partitions):
@@ -174,13 +174,12 @@ class _Work:
         first, end = await self._consumer.beginning_offsets(places), await self._consumer.end_offsets(places)
         self._done.of = sum(end[at] - first[at] for at in places)
 
-    async def refill(self, partition: int, shown: list[bytes], sources: dict[str, int]) -> None:
-        """All users of one partition of the state table; those `shown` are in Redis."""
+    async def refill(self, partition: int, shown: list[bytes], told_in: int) -> None:
+        """All users of one partition of the state table; those `shown` are in Redis. `told_in`: partitions of the
+        recommendations' topic, 0 to leave them out."""
         touched_ms = await self._restore(partition)
         arena = self._states[partition]
-        told: dict[bytes, bytes] = {}
-        for topic, partitions in sources.items():
-            told |= await self._latest(arena, topic, _places(partition, partitions, self._settings.kafka.partitions))
+        told = await self._latest(arena, _places(partition, told_in, self._settings.kafka.partitions))
         self._done.recommendations += len(told)
         await self._write_all(partition, self._due(arena, touched_ms, shown, counts=True), told)
 
@@ -211,7 +210,8 @@ class _Work:
         return np.array([at_ms.get(key, 0) for key in self._states[partition].keys], np.int64)
 
     def _due(self, arena: Arena, touched_ms: Rows, shown: list[bytes], *, counts: bool) -> _Due:
-        arena.rows_of(shown)  # a mark goes by the id of its user from now on; who is not known gets an empty record
+        # A mark goes by the id of its user from now on; who is not known gets an empty record.
+        in_redis = arena.rows_of(shown)
         at_ms = np.zeros(len(arena), np.int64)
         at_ms[: len(touched_ms)] = touched_ms
         records = arena.records[: len(arena)]
@@ -219,7 +219,7 @@ class _Work:
         erased = known & (records["events"] == 0) & (records["erased_at_ms"] > 0)
         expired = known & ~erased & (at_ms < wall_clock_ms() - self._settings.redis.ttl_s * 1000)
         shows = np.zeros(len(arena), np.bool_)
-        shows[arena.rows_of(shown)] = True
+        shows[in_redis] = True
         if counts:
             self._done.users += int((known & ~erased).sum())
             self._done.erased += int(erased.sum())
@@ -239,13 +239,13 @@ class _Work:
             self._done.written += await self._sink.fill(views, ttl_s, dry_run=self._dry_run)
             self._tell()
 
-    async def _latest(self, arena: Arena, topic: str, partitions: list[int]) -> dict[bytes, bytes]:
+    async def _latest(self, arena: Arena, partitions: list[int]) -> dict[bytes, bytes]:
         """The last recommendation that each user's state knows of: user -> JSON."""
         erased_at_ms = arena.records["erased_at_ms"][: len(arena)].tolist()
         sequence = arena.records["rec_seq"][: len(arena)].tolist()
         found: dict[bytes, bytes] = {}
         for partition in partitions:
-            async for records, _, _ in self._read(topic, partition):
+            async for records, _, _ in self._read(self._settings.kafka.topics.recommendations, partition):
                 for record in records:
                     row = arena.row(record.key or b"")
                     if row is None or _event_id(record.value) != recommendation_id(
