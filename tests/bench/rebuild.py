@@ -1,6 +1,5 @@
 """Refilling an empty Redis from the state table: users/s, and bytes in Redis."""
 
-import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,10 +7,9 @@ import typer
 
 from stream_app.rebuild import rebuild
 from tests.bench.ground import Ground, ground, unique
-from tests.bench.load import Sender
 from tests.bench.model import catalogue_model, current_model
-from tests.bench.report import console, plain, run, save, show
-from tests.bench.restore import ITEMS, lived
+from tests.bench.report import plain, run, save, show
+from tests.bench.restore import ITEMS, fill_changelog, lived
 from tests.bench.setup import WorkerSetup, drop_topics, worker_settings
 
 
@@ -19,11 +17,7 @@ def measure(on: Ground, setup: WorkerSetup) -> dict[str, Any]:
     """Figures of one run: of an empty Redis, and of the same once more, where nothing is missing."""
     settings = worker_settings(on, setup)
     model = current_model(setup.model_url, on.folder / setup.name)
-    began = time.perf_counter()
-    with Sender(on.bootstrap, linger_ms=20) as sender:
-        for key, value in lived(model).states(setup.users):
-            sender.send(settings.kafka.changelog, key, value)
-    console.print(f"{setup.users:,} states in Kafka after {time.perf_counter() - began:.1f} s", style="dim")
+    fill_changelog(settings, lived(model), setup.users)
     on.empty_redis()
     first = rebuild(settings, model, settle_s=0)
     with on.redis() as client:

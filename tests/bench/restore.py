@@ -72,15 +72,20 @@ def lived(model: InterestModel) -> Lives:
     )
 
 
+def fill_changelog(settings: Settings, lives: Lives, users: int) -> None:
+    """States of n users into the changelog; says how long that took."""
+    began = time.perf_counter()
+    with Sender(settings.kafka.bootstrap, linger_ms=20) as sender:
+        for key, value in lives.states(users):
+            sender.send(settings.kafka.changelog, key, value)
+    console.print(f"{users:,} states in Kafka after {time.perf_counter() - began:.1f} s", style="dim")
+
+
 def measure(on: Ground, setup: WorkerSetup) -> dict[str, Any]:
     """Figures of one run. Raises RuntimeError if the worker ended, or does not hold what it should."""
     settings = worker_settings(on, setup)
     lives = lived(current_model(setup.model_url, on.folder / setup.name))
-    began = time.perf_counter()
-    with Sender(on.bootstrap, linger_ms=20) as sender:
-        for key, value in lives.states(setup.users):
-            sender.send(settings.kafka.changelog, key, value)
-    console.print(f"{setup.users:,} states in Kafka after {time.perf_counter() - began:.1f} s", style="dim")
+    fill_changelog(settings, lives, setup.users)
     with Worker(settings, on.folder / f"{setup.name}.log") as worker:
         figures = _clocked(worker, setup.users)
         _demand(settings, lives, setup.users)

@@ -209,7 +209,8 @@ class Chaos:
                     self._strike(stage)
                 self._drain()
             self.outcome.struck = stage.struck
-            self._stop(members, supervisor)
+            for member in members:
+                stage.terminate(member)
         found = look(self.settings[0], users)
         sent = read_journal(journal)
         self.outcome.verdict = judge(sent, found)
@@ -296,12 +297,6 @@ class Chaos:
             time.sleep(0.2)
         self.outcome.lag = lag
         self._say(f"lag {lag}")
-
-    def _stop(self, members: list[Member], supervisor: Supervisor) -> None:
-        for member in members:
-            code = member.terminate()
-            if code not in (0, -15):
-                supervisor.note(member, code)
 
 
 def main(

@@ -39,6 +39,13 @@ class Stage:
         """One of the workers."""
         return self.dice.choice(self.members)
 
+    def terminate(self, member: Member) -> None:
+        """SIGTERM to one worker, which is to end in order."""
+        code = member.terminate()
+        # A worker that is told to stop while TensorFlow is being imported dies of the signal itself.
+        if code not in (0, -15):
+            self.ended(member, code)
+
     def count(self, stroke: str) -> None:
         """One more of these."""
         self.struck[stroke] = self.struck.get(stroke, 0) + 1

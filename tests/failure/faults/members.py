@@ -77,10 +77,7 @@ def _disturbed(stage: Stage, step: str) -> None:
 
 def _leave(stage: Stage, member: Member) -> None:
     _count_replays(stage, [member])
-    code = member.terminate()
-    # A worker that is told to stop while TensorFlow is being imported dies of the signal itself.
-    if code not in (0, -15):
-        stage.ended(member, code)
+    stage.terminate(member)
 
 
 def _wait_ready(members: Sequence[Member]) -> None:

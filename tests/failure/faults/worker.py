@@ -60,9 +60,6 @@ def term(stage: Stage) -> None:
     """SIGTERM to one worker."""
     member = stage.pick()
     stage.say(f"term {member.name}")
-    code = member.terminate()
-    # A worker that is told to stop while TensorFlow is being imported dies of the signal itself.
-    if code not in (0, -15):
-        stage.ended(member, code)
+    stage.terminate(member)
     time.sleep(stage.dice.uniform(0.0, 1.0))
     member.start()
