@@ -21,6 +21,7 @@ from redis.asyncio import Redis as AsyncRedis
 from redis.asyncio import RedisCluster as AsyncRedisCluster
 
 from stream_app.contracts import recommendations
+from stream_app.contracts.pseudonyms import naming
 from stream_app.contracts.recommendations import Recommendation
 from stream_app.contracts.redis_layout import (
     FACETS,
@@ -97,30 +98,34 @@ class InterestReader:
     Args:
         url: redis://, rediss:// or unix://, with the database number as the path.
         cluster: whether it is a Redis Cluster.
+        pseudonym_key: that of the workers, if they keep ids as pseudonyms. Methods take and give ids all the same.
         options: passed on to redis-py, for example `socket_timeout` (seconds; 5 unless given).
 
     Every method may raise redis.exceptions.RedisError, and LayoutError for what no worker wrote.
     """
 
-    def __init__(self, url: str, *, cluster: bool = False, **options: Any) -> None:
+    def __init__(self, url: str, *, cluster: bool = False, pseudonym_key: str = "", **options: Any) -> None:
         options.setdefault("socket_timeout", 5.0)
+        self._name = naming(pseudonym_key)
         self._redis: Any = (RedisCluster if cluster else Redis).from_url(url, **options)
 
     def get(self, user_id: str) -> Interest | None:
         """The user's interests, None for one without events, or erased, or without events for longer than the TTL."""
-        return _interest(user_id, self._redis.hmget(interest_key(user_id.encode()), _FIELDS))
+        name = self._name(user_id.encode())
+        return _interest(user_id, name, self._redis.hmget(interest_key(name), _FIELDS))
 
     def get_many(self, user_ids: Iterable[str]) -> dict[str, Interest]:
         """Those of the users that have interests, in one round trip."""
-        users = list(dict.fromkeys(user_ids))
+        names = {user_id: self._name(user_id.encode()) for user_id in user_ids}
         pipeline = self._redis.pipeline(transaction=False)
-        for user in users:
-            pipeline.hmget(interest_key(user.encode()), _FIELDS)
-        return _interests(users, pipeline.execute())
+        for name in names.values():
+            pipeline.hmget(interest_key(name), _FIELDS)
+        return _interests(names, pipeline.execute())
 
     def recommendations(self, user_id: str) -> Recommendation | None:
         """The latest recommendations, None if there are none."""
-        return _recommendation(user_id, self._redis.get(recommendation_key(user_id.encode())))
+        key = recommendation_key(self._name(user_id.encode()))
+        return _recommendation(user_id, key, self._redis.get(key))
 
     def model(self) -> ModelCard | None:
         """The model in use, None before a worker has announced one. Raises LayoutError for an unknown layout."""
@@ -140,25 +145,28 @@ class InterestReader:
 class AsyncInterestReader:
     """`InterestReader` as coroutines; used from one event loop."""
 
-    def __init__(self, url: str, *, cluster: bool = False, **options: Any) -> None:
+    def __init__(self, url: str, *, cluster: bool = False, pseudonym_key: str = "", **options: Any) -> None:
         options.setdefault("socket_timeout", 5.0)
+        self._name = naming(pseudonym_key)
         self._redis: Any = (AsyncRedisCluster if cluster else AsyncRedis).from_url(url, **options)
 
     async def get(self, user_id: str) -> Interest | None:
         """See `InterestReader.get`."""
-        return _interest(user_id, await self._redis.hmget(interest_key(user_id.encode()), _FIELDS))
+        name = self._name(user_id.encode())
+        return _interest(user_id, name, await self._redis.hmget(interest_key(name), _FIELDS))
 
     async def get_many(self, user_ids: Iterable[str]) -> dict[str, Interest]:
         """See `InterestReader.get_many`."""
-        users = list(dict.fromkeys(user_ids))
+        names = {user_id: self._name(user_id.encode()) for user_id in user_ids}
         pipeline = self._redis.pipeline(transaction=False)
-        for user in users:
-            pipeline.hmget(interest_key(user.encode()), _FIELDS)
-        return _interests(users, await pipeline.execute())
+        for name in names.values():
+            pipeline.hmget(interest_key(name), _FIELDS)
+        return _interests(names, await pipeline.execute())
 
     async def recommendations(self, user_id: str) -> Recommendation | None:
         """See `InterestReader.recommendations`."""
-        return _recommendation(user_id, await self._redis.get(recommendation_key(user_id.encode())))
+        key = recommendation_key(self._name(user_id.encode()))
+        return _recommendation(user_id, key, await self._redis.get(key))
 
     async def model(self) -> ModelCard | None:
         """See `InterestReader.model`."""
@@ -180,18 +188,18 @@ _topics = msgspec.json.Decoder(dict[str, float])
 _names = msgspec.json.Decoder(tuple[str, ...])
 
 
-def _interests(users: list[str], rows: list[list[bytes | None]]) -> dict[str, Interest]:
-    found = ((user, _interest(user, row)) for user, row in zip(users, rows, strict=True))
+def _interests(names: Mapping[str, bytes], rows: list[list[bytes | None]]) -> dict[str, Interest]:
+    found = ((user, _interest(user, name, row)) for (user, name), row in zip(names.items(), rows, strict=True))
     return {user: interest for user, interest in found if interest is not None}
 
 
-def _interest(user_id: str, row: list[bytes | None]) -> Interest | None:
+def _interest(user_id: str, name: bytes, row: list[bytes | None]) -> Interest | None:
     if row[0] is None:
         return None
     try:
         return _read(user_id, dict(zip(_FIELDS, row, strict=True)))
     except _UNREADABLE as error:
-        raise _strange(interest_key(user_id.encode()), error) from error
+        raise _strange(interest_key(name), error) from error
 
 
 def _read(user_id: str, found: Mapping[Field, bytes | None]) -> Interest:
@@ -235,13 +243,13 @@ def _vector(raw: bytes) -> Vector:
     return np.frombuffer(raw, "<f4")
 
 
-def _recommendation(user_id: str, raw: bytes | None) -> Recommendation | None:
+def _recommendation(user_id: str, key: bytes, raw: bytes | None) -> Recommendation | None:
     if raw is None:
         return None
     try:
-        return recommendations.decode(raw)
+        return msgspec.structs.replace(recommendations.decode(raw), user_id=user_id)
     except msgspec.DecodeError as error:
-        raise _strange(recommendation_key(user_id.encode()), error) from error
+        raise _strange(key, error) from error
 
 
 def _model(raw: Mapping[bytes, bytes]) -> ModelCard | None:

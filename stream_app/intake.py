@@ -11,6 +11,7 @@ import numpy.typing as npt
 from model_store.state.batch import EventBatch
 from model_store.state.layout import Kind
 from stream_app.contracts.decode import decode_records
+from stream_app.contracts.pseudonyms import Naming
 from stream_app.contracts.slab import Slab
 from stream_app.contracts.validity import Limits, Record, Rejected
 
@@ -32,12 +33,14 @@ class Intake:
         rejected: all others, with reasons.
         published: for the latency metric.
         events: valid and rejected ones.
+        name: how users go by from here on.
     """
 
     batches: dict[int, list[EventBatch]] = field(default_factory=lambda: defaultdict(list))
     rejected: list[tuple[Kind, Rejected]] = field(default_factory=list)
     published: list[Published] = field(default_factory=list)
     events: int = 0
+    name: Naming = bytes
 
     def add(
         self, kind: Kind, records: Sequence[Record], limits: Limits, now_ms: int, known: Mapping[int, Container[bytes]]
@@ -47,10 +50,11 @@ class Intake:
         self.events += len(records)
         self.rejected += [(kind, rejected) for rejected in decoded.rejected]
         if decoded.batch is not None:
+            batch = decoded.batch.renamed(self.name)
             start = 0
             for partition, run in groupby(decoded.partitions):
                 stop = start + len(list(run))
-                self.batches[partition].append(decoded.batch.part(start, stop))
+                self.batches[partition].append(batch.part(start, stop))
                 start = stop
             stamps = np.array([record.timestamp for record in records], np.float64)
             self.published.append(Published(kind, stamps / 1000.0))

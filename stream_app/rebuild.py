@@ -129,9 +129,11 @@ async def _rebuild(
                 )
             work = _Work(settings, model, consumer, sink, dry_run, done, tell)
             await work.measure()
-            shown = _by_partition(await sink.users(), settings.kafka.partitions)
+            users = await sink.users()
+            shown = _by_partition(users, settings)
             for partition in range(settings.kafka.partitions):
                 await work.refill(partition, shown[partition], told_in)
+            done.unknown = len(users) - work.recognised
             if not dry_run:
                 await asyncio.sleep(began_s + settle_s - time.monotonic())
                 for partition in range(settings.kafka.partitions):
@@ -165,6 +167,7 @@ class _Work:
         )
         self._batch = settings.models.large_batch_users
         self._read_to: dict[int, int] = {}
+        self.recognised = 0  # of the users in Redis, those that the state table knows
 
     async def measure(self) -> None:
         """How much there is to be read."""
@@ -175,11 +178,11 @@ class _Work:
         self._done.of = sum(end[at] - first[at] for at in places)
 
     async def refill(self, partition: int, shown: list[bytes], told_in: int) -> None:
-        """All users of one partition of the state table; those `shown` are in Redis. `told_in`: partitions of the
-        recommendations' topic, 0 to leave them out."""
+        """All users of one partition of the state table; those `shown` are in Redis, others' too perhaps. `told_in`:
+        partitions of the recommendations' topic, 0 to leave them out."""
         touched_ms = await self._restore(partition)
         arena = self._states[partition]
-        told = await self._latest(arena, _places(partition, told_in, self._settings.kafka.partitions))
+        told = await self._latest(arena, _places(partition, told_in, self._settings))
         self._done.recommendations += len(told)
         await self._write_all(partition, self._due(arena, touched_ms, shown, counts=True), told)
 
@@ -210,8 +213,8 @@ class _Work:
         return np.array([at_ms.get(key, 0) for key in self._states[partition].keys], np.int64)
 
     def _due(self, arena: Arena, touched_ms: Rows, shown: list[bytes], *, counts: bool) -> _Due:
-        # A mark goes by the id of its user from now on; who is not known gets an empty record.
-        in_redis = arena.rows_of(shown)
+        # A mark goes by the id of its user from now on.
+        in_redis = arena.rows_of([user for user in shown if arena.knows(user)])
         at_ms = np.zeros(len(arena), np.int64)
         at_ms[: len(touched_ms)] = touched_ms
         records = arena.records[: len(arena)]
@@ -224,7 +227,7 @@ class _Work:
             self._done.users += int((known & ~erased).sum())
             self._done.erased += int(erased.sum())
             self._done.expired += int(expired.sum())
-            self._done.unknown += int((shows & ~known).sum())
+            self.recognised += len(in_redis)
         rows = np.flatnonzero(known & ~expired & (shows | ~erased))
         rows = rows[np.argsort(at_ms[rows], kind="stable")]
         return _Due(rows, at_ms[rows])
@@ -300,12 +303,18 @@ def _attach(views: InterestViews, told: dict[bytes, bytes]) -> None:
             views.recommendations[place] = told[key]
 
 
-def _places(partition: int, partitions: int, of_states: int) -> list[int]:
-    """Where the recommendations of a partition's users are: Kafka's partitioner is the same everywhere."""
-    return [partition] if partitions == of_states else list(range(partitions))
+def _places(partition: int, partitions: int, settings: Settings) -> list[int]:
+    """Where the recommendations of a partition's users are: Kafka's partitioner is the same everywhere. It goes by
+    pseudonyms there, and by ids in the inputs, after which the states are placed."""
+    alike = partitions == settings.kafka.partitions and not settings.pseudonym_key.get_secret_value()
+    return [partition] if alike else list(range(partitions))
 
 
-def _by_partition(users: list[bytes], partitions: int) -> dict[int, list[bytes]]:
+def _by_partition(users: list[bytes], settings: Settings) -> dict[int, list[bytes]]:
+    """Who may be in which partition of the state table; whose pseudonym it is may be in any."""
+    partitions = settings.kafka.partitions
+    if settings.pseudonym_key.get_secret_value():
+        return dict.fromkeys(range(partitions), users)
     shown: dict[int, list[bytes]] = {number: [] for number in range(partitions)}
     for user in users:
         shown[partition_of(user, partitions)].append(user)

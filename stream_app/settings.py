@@ -11,7 +11,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     NestedSecretsSettingsSource,
@@ -28,10 +28,11 @@ PositiveFloat = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(gt=0, le=1)]
 
 DAY_S = 86_400
+MIN_KEY_CHARACTERS = 32
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
 
 
 class Topics(Section):
@@ -215,6 +216,7 @@ class Settings(BaseSettings):
         env_nested_delimiter="__",
         frozen=True,
         extra="forbid",
+        hide_input_in_errors=True,  # it may be a secret
         nested_model_default_partial_update=True,
     )
 
@@ -229,6 +231,17 @@ class Settings(BaseSettings):
     health: Health = Health()
     log: Log = Log()
     data_dir: Path = Path(".interest")
+    pseudonym_key: SecretStr = Field(
+        default=SecretStr(""),
+        description="If set, ids are kept as pseudonyms under this key (`contracts/pseudonyms.py`). It is for life.",
+    )
+
+    @field_validator("pseudonym_key")
+    @classmethod
+    def _long_enough(cls, key: SecretStr) -> SecretStr:
+        if 0 < len(key.get_secret_value()) < MIN_KEY_CHARACTERS:
+            raise ValueError(f"a key of less than {MIN_KEY_CHARACTERS} characters can be guessed: openssl rand -hex 32")
+        return key
 
     @classmethod
     def settings_customise_sources(

@@ -24,6 +24,7 @@ from model_store.state.advance import Advanced, advance
 from model_store.state.batch import EventBatch
 from model_store.state.layout import LONGEST_WINDOW_MS, Kind, Outcome
 from stream_app.compute import Bench
+from stream_app.contracts.pseudonyms import naming
 from stream_app.contracts.slab import Slab
 from stream_app.contracts.validity import Limits, Record, Rejected
 from stream_app.flush import FlushPolicy, LastFlush
@@ -93,6 +94,9 @@ class Updater:
         self.states = States()
         self._restoring = Restoring(metrics)
         self._limits = _limits(settings)
+        key = settings.pseudonym_key.get_secret_value()
+        self._name = naming(key)
+        self._has_pseudonyms = bool(key)
         self._kinds = kinds_by_topic(settings.kafka.topics.inputs)
         self._flush_policy = FlushPolicy.of(settings.flush)
         self._bench = Bench("state", settings.cycle.stall_s)
@@ -147,7 +151,8 @@ class Updater:
                     self._forget()
 
     def restore(self, partition: int, records: Sequence[Record], read_to: int) -> None:
-        require_count(partition, records, self._settings.kafka.partitions)
+        if not self._has_pseudonyms:  # which do not tell in which partition the ids were
+            require_count(partition, records, self._settings.kafka.partitions)
         self.states.restore(partition, records, read_to)
         self._restoring.read(len(records))
 
@@ -248,10 +253,11 @@ class Updater:
         self._touched.set()
 
     async def _decode(self, slabs: list[Slab]) -> Intake:
-        intake, now_ms = Intake(), self._clock()
+        intake, now_ms = Intake(name=self._name), self._clock()
+        known = {} if self._has_pseudonyms else self.states.arenas
         with self._metrics.stage.labels("decode").time():
             for topic, records in helpings(slabs, DECODE_EVENTS):
-                intake.add(self._kinds[topic], records, self._limits, now_ms, self.states.arenas)
+                intake.add(self._kinds[topic], records, self._limits, now_ms, known)
                 if len(records) == DECODE_EVENTS:
                     await asyncio.sleep(0)
         for kind, rejected in intake.rejected:

@@ -66,6 +66,10 @@ class Arena:
     def __contains__(self, key: object) -> bool:
         return key in self._rows
 
+    def knows(self, user: bytes) -> bool:
+        """Whether the user is here, or the mark of their erasure."""
+        return user in self._rows or (self._has_marks and mark_key(user) in self._rows)
+
     def has_room(self, users: int) -> bool:
         """Whether so many new users fit in without growing, which takes a tenth of a second or more."""
         return len(self) + users <= len(self.records)

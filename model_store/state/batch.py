@@ -1,6 +1,7 @@
 """Events of one partition as columns, in the order in which they are to be applied."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -53,6 +54,10 @@ class EventBatch:
             value=self.value[start:stop],
             event_ids=self.event_ids[start:stop],
         )
+
+    def renamed(self, name: Callable[[bytes], bytes]) -> "EventBatch":
+        """The same events with each key by its other name."""
+        return replace(self, keys=list(map(name, self.keys)))
 
     @staticmethod
     def concat(batches: "list[EventBatch]") -> "EventBatch":

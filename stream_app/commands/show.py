@@ -40,6 +40,7 @@ def show(
         reader = InterestReader(
             where.url.get_secret_value(),
             cluster=where.cluster,
+            pseudonym_key=settings.pseudonym_key.get_secret_value(),
             socket_timeout=where.timeout_s,
             **redis_options(where),
         )

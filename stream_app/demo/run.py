@@ -167,9 +167,12 @@ def _a_model(stage: Stage, data: Path, say: Callable[[str], None]) -> None:
 
 def _reader(settings: Settings) -> InterestReader:
     redis = settings.redis
-    options = redis_options(redis)
     return InterestReader(
-        redis.url.get_secret_value(), cluster=redis.cluster, socket_timeout=redis.timeout_s, **options
+        redis.url.get_secret_value(),
+        cluster=redis.cluster,
+        pseudonym_key=settings.pseudonym_key.get_secret_value(),
+        socket_timeout=redis.timeout_s,
+        **redis_options(redis),
     )
 
 

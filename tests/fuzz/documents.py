@@ -184,7 +184,7 @@ def check_hash(case: Any) -> bool:
     """An interest, nothing, or a LayoutError that names the key."""
     user, row = case
     try:
-        read = _interest(user, row)
+        read = _interest(user, user.encode(), row)
     except LayoutError as error:
         check_message(str(error))
         assert interest_key(user.encode()).decode() in str(error)  # noqa: PT017

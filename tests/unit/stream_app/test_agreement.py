@@ -32,6 +32,15 @@ def test_a_difference_is_named_with_both_values(there: Settings, found: str, mod
     assert differences(terms_of(load(), model), terms_of(there, model)) == [found]
 
 
+def test_the_pseudonym_key_must_be_the_same_and_is_told_to_nobody(model: Any) -> None:
+    keys = ["0123456789abcdef" * 2, "fedcba9876543210" * 2]
+    mine, theirs = (terms_of(load(pseudonym_key=SecretStr(key)), model) for key in keys)
+    (found,) = differences(mine, theirs)
+    assert found.startswith("pseudonym_key is a key with trace ")
+    assert not any(key in str(terms) for key in keys for terms in (mine, theirs))
+    assert len(differences(mine, terms_of(load(), model))) == 1
+
+
 def test_what_is_each_workers_own_affair_may_differ(model: Any, tmp_path: Path) -> None:
     there = load(cycle=Cycle(max_events=7), data_dir=tmp_path, redis=Redis(timeout_s=1.0), kafka=Kafka(heartbeat_s=1.0))
     assert differences(terms_of(load(), model), terms_of(there, model)) == []
