@@ -5,28 +5,29 @@ Values are added once a slab, cycle or flush, never once an event, and never wit
 """
 
 import json
-import socket
-import threading
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from typing import Any
-from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import numpy as np
 import numpy.typing as npt
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, make_wsgi_app
+from prometheus_client import (
+    CONTENT_TYPE_PLAIN_0_0_4,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+)
 from prometheus_client.core import HistogramMetricFamily, Metric
-from prometheus_client.exposition import ThreadingWSGIServer
 from prometheus_client.registry import Collector
 
 from stream_app.health import Check, Health
+from stream_app.http_server import Page, serve
 from stream_app.settings import Health as HealthBounds
 from stream_app.settings import Metrics as MetricsSettings
 
 LATENCY_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
 STAGE_BUCKETS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
-CLIENT_TIMEOUT_S = 5.0
-"""A client that sends nothing for so long is hung up on: a half request would keep its thread for ever."""
 COUNT_BUCKETS = (1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000, 100_000)
 
 
@@ -157,19 +158,13 @@ class WorkerMetrics:
 
     def serve(self, settings: MetricsSettings) -> int:
         """Start the thread that serves `/metrics`, `/healthz` and `/readyz`; returns the port."""
-        pages = _pages(self)
-        server = make_server(settings.host, settings.port, pages, _server_for(settings.host), handler_class=_Silent)
-        threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
-        return int(server.server_port)
-
-
-Page = Callable[[dict[str, Any], Any], Iterable[bytes]]
+        return serve(_pages(self), settings.host, settings.port)
 
 
 def _pages(metrics: WorkerMetrics) -> Page:
     """The WSGI application."""
     pages: dict[str, Page] = {
-        "/metrics": make_wsgi_app(metrics.registry),
+        "/metrics": _exposed(metrics.registry),
         "/healthz": _checked(metrics.health.live),
         "/readyz": _checked(metrics.health.ready),
     }
@@ -178,6 +173,17 @@ def _pages(metrics: WorkerMetrics) -> Page:
         return pages.get(environ["PATH_INFO"], _not_found)(environ, start_response)
 
     return dispatch
+
+
+def _exposed(registry: CollectorRegistry) -> Page:
+    """The text format that every scraper reads, whatever the client says it would like: prometheus-client's own page
+    fails over some Accept headers and repeats others in its answer."""
+
+    def page(_environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        start_response("200 OK", [("Content-Type", CONTENT_TYPE_PLAIN_0_0_4)])
+        return [generate_latest(registry)]
+
+    return page
 
 
 def _checked(ask: Callable[[], list[Check]]) -> Page:
@@ -196,25 +202,6 @@ def _checked(ask: Callable[[], list[Check]]) -> Page:
 def _not_found(_environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
     start_response("404 Not Found", [("Content-Type", "text/plain")])
     return [b"/metrics, /healthz, /readyz\n"]
-
-
-def _server_for(host: str) -> type[ThreadingWSGIServer]:
-    class Server(ThreadingWSGIServer):
-        address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
-
-    return Server
-
-
-class _Silent(WSGIRequestHandler):
-    timeout = CLIENT_TIMEOUT_S
-
-    def handle(self) -> None:
-        """A client that stops in the middle of a request, or hangs up, ends its thread and nothing else."""
-        with suppress(TimeoutError, ConnectionError):
-            super().handle()
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Nobody reads a line for each scrape."""
 
 
 def _sizes(name: str, meaning: str, registry: CollectorRegistry) -> Histogram:

@@ -1,7 +1,6 @@
 """The short form of `make fuzz`, and what it has found."""
 
 import json
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -23,8 +22,7 @@ from stream_app.commands.errors import explain
 from stream_app.contracts import recommendations
 from stream_app.contracts.reasons import Reason
 from stream_app.contracts.validity import Rejected, judge
-from stream_app.observability import WorkerMetrics
-from stream_app.settings import Metrics, load
+from stream_app.settings import load
 from tests.fuzz import documents, states
 from tests.fuzz.events import LIMITS, Consumed
 from tests.fuzz.target import MAX_MESSAGE, Target
@@ -176,11 +174,3 @@ def test_setting_that_would_break_later_is_refused_at_once(
     monkeypatch.setenv(f"INTEREST_{name}", value)
     with pytest.raises(ValueError, match=r"finite|a name of its own"):
         load()
-
-
-def test_client_that_stops_in_its_request_is_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stream_app.observability._Silent.timeout", 0.1)
-    port = WorkerMetrics().serve(Metrics(port=0))
-    with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
-        client.sendall(b"GET /metrics HTTP/1.1\r\nHost")
-        assert client.recv(1_000) == b""
