@@ -1,7 +1,7 @@
 """Many users' interests as one blob for `guarded_write.lua`, in compiled code.
 
-For each user, packed, little-endian: flag u8; version, event_ts, events f64 (Lua's numbers; exact to 2**53); lengths of
-topics and windows u32; the four vectors; topics and windows as JSON.
+For each user, packed, little-endian: flag u8; version, event_ts, events u64 (below 2**53, to where Lua's numbers are
+exact); lengths of topics and windows u32; the four vectors; topics and windows as JSON.
 """
 
 from dataclasses import dataclass
@@ -23,8 +23,9 @@ Int64 = npt.NDArray[np.int64]
 PLAIN, RECOMMENDATION, ERASED = 0, 1, 2
 
 _HEAD = np.dtype(
-    [("flag", "u1"), ("version", "<f8"), ("event_ts", "<f8"), ("events", "<f8"), ("topics", "<u4"), ("windows", "<u4")]
+    [("flag", "u1"), ("version", "<u8"), ("event_ts", "<u8"), ("events", "<u8"), ("topics", "<u4"), ("windows", "<u4")]
 )
+HEAD_BYTES = _HEAD.itemsize
 _LENGTHS_AT = 25
 _VECTORS_BYTES = len(FACETS) * VECTOR_BYTES
 # Weights are written in ten-thousandths and rating means in thousandths: exact sums, short texts.

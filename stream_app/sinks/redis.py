@@ -35,7 +35,7 @@ from stream_app.contracts.redis_layout import (
 )
 from stream_app.contracts.views import InterestViews
 from stream_app.settings import Redis as RedisSettings
-from stream_app.sinks.interest_blob import pack
+from stream_app.sinks.interest_blob import HEAD_BYTES, pack
 
 # About 2 MB: packed and sent in a few milliseconds, so that the event loop is never held up for long.
 _USERS_PER_ROUND_TRIP = 1_000
@@ -297,7 +297,8 @@ def _client(settings: RedisSettings) -> Any:
 def _script() -> bytes:
     text = Path(__file__).with_name("guarded_write.lua").read_text()
     return (
-        text.replace("VECTORS_BYTES", str(len(FACETS) * VECTOR_BYTES))
+        text.replace("HEAD_BYTES", str(HEAD_BYTES))
+        .replace("VECTORS_BYTES", str(len(FACETS) * VECTOR_BYTES))
         .replace("VECTOR_BYTES", str(VECTOR_BYTES))
         .encode()
     )

@@ -20,6 +20,7 @@ from stream_app.contracts.redis_layout import MODEL_KEY, TOP_TOPICS, ModelCard, 
 from stream_app.contracts.views import InterestViews
 from stream_app.local import LocalValkey
 from stream_app.settings import Redis as RedisSettings
+from stream_app.sinks.interest_blob import pack
 from stream_app.sinks.redis import RedisSink
 from tests.contract.conftest import ClusterValkey, impatient
 from tests.views import TOPICS, expected_windows, random_views
@@ -305,6 +306,31 @@ def test_fill_erases_who_is_erased(redis_settings: RedisSettings, redis_url: str
     assert run(redis_settings, use) == [1, 0]
     with InterestReader(redis_url) as reader:
         assert reader.get("fill-gone") is None
+
+
+@pytest.mark.parametrize("damage", [lambda blob: blob[:-1], lambda blob: blob + b"\0", lambda blob: b"\3" + blob[1:]])
+def test_a_damaged_blob_writes_nothing_and_stops_the_worker(
+    redis_settings: RedisSettings, redis_url: str, monkeypatch: pytest.MonkeyPatch, damage: Callable[[bytes], bytes]
+) -> None:
+    """Not even the users before the damage: a vector that is cut would fail its readers."""
+    users = ["damaged-1", "damaged-2"]
+    monkeypatch.setattr("stream_app.sinks.redis.pack", lambda *columns: damage(pack(*columns)))
+    with pytest.raises(SinkStopped, match="interests of 2 users are damaged"):
+        write(redis_settings, random_views(users))
+    with redis.Redis.from_url(redis_url) as client:
+        assert not client.exists(*(interest_key(user.encode()) for user in users))
+
+
+@pytest.mark.parametrize("version", [b"nan", b"inf", b"-1", b"", b"9" * 40, b"soon"])
+def test_a_version_that_no_worker_wrote_keeps_nobody_out(
+    redis_settings: RedisSettings, redis_url: str, version: bytes
+) -> None:
+    """Nothing is larger than "nan", which Lua reads as a number."""
+    with redis.Redis.from_url(redis_url) as client:
+        client.hset(interest_key(b"strange"), mapping={"generation": version, "version": version})
+    assert write(redis_settings, random_views(["strange"])) == [1]
+    with InterestReader(redis_url) as reader:
+        assert reader.get("strange") is not None
 
 
 def test_nobody_touched_is_nothing_written(redis_settings: RedisSettings) -> None:

@@ -16,7 +16,7 @@ from stream_app.contracts.redis_layout import FACETS, TOP_TOPICS
 from stream_app.sinks.interest_blob import ERASED, PLAIN, RECOMMENDATION, pack
 from tests.views import TOPICS, expected_windows, random_views
 
-HEAD = struct.Struct("<BdddII")
+HEAD = struct.Struct("<BQQQII")
 VECTORS = len(FACETS) * DIM
 
 
