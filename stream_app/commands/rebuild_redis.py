@@ -1,6 +1,5 @@
 """`interest rebuild-redis`."""
 
-import os
 import sys
 import time
 from dataclasses import asdict
@@ -19,8 +18,7 @@ from stream_app.commands.options import (
     settings_of,
 )
 from stream_app.commands.output import err, out, print_json
-from stream_app.commands.quiet import native_messages_hidden
-from stream_app.commands.worker import require_topics, served_model
+from stream_app.commands.serving import ready_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,22 +52,11 @@ def rebuild_redis(
     - `interest rebuild-redis --redis redis://new-primary:6379/0`
     """
     settings = settings_of(kafka=kafka, redis=redis, models=models, group=group, partitions=partitions, config=config)
-    from stream_app import logs
+    model = ready_model(settings)
+    from stream_app.rebuild import rebuild
 
-    logs.configure(settings.log)
-    require_topics(settings)
-    folder = served_model(settings)
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", str(settings.models.threads))
-    with native_messages_hidden():
-        from model_store.encoder.runtime import use_threads
-        from model_store.model import load_model
-        from stream_app.rebuild import rebuild
-
-    use_threads(settings.models.threads)
     with _Progress() as progress:
-        done = rebuild(
-            settings, load_model(folder), recommendations=recommendations, dry_run=dry_run, progress=progress
-        )
+        done = rebuild(settings, model, recommendations=recommendations, dry_run=dry_run, progress=progress)
     _report(done, dry_run, as_json)
 
 

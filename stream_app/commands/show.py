@@ -75,7 +75,7 @@ def titles_of(settings: "Settings") -> dict[str, str]:
     """Titles of the served model's items by id; empty where no model is to be had, since ids do as well."""
     from model_store.catalog.index import ItemIndex
     from model_store.manifest import ModelError
-    from stream_app.commands.worker import served_model
+    from stream_app.commands.serving import served_model
 
     try:
         index = ItemIndex.load(served_model(settings))

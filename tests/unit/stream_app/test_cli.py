@@ -12,7 +12,7 @@ from stream_app import cli
 from stream_app.commands.bench import benchmarks
 from stream_app.commands.errors import CommandError, explain
 from stream_app.commands.options import settings_of
-from stream_app.commands.worker import served_model
+from stream_app.commands.serving import served_model
 from stream_app.contracts.errors import StopWorker
 from stream_app.settings import load
 

@@ -1,0 +1,55 @@
+"""The model that a command computes with, and what must be so before it does."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stream_app.commands.errors import CommandError
+from stream_app.commands.quiet import native_messages_hidden
+
+if TYPE_CHECKING:
+    from model_store.model import InterestModel
+    from stream_app.settings import Settings
+
+
+def ready_model(settings: "Settings") -> "InterestModel":
+    """The served model, loaded, once logs and topics are as they must be.
+
+    Raises `CommandError`, `KafkaUnreachableError`, `ModelError`.
+    """
+    from stream_app import logs
+
+    logs.configure(settings.log)
+    require_topics(settings)
+    folder = served_model(settings)
+    # OpenBLAS reads it when numpy is loaded, and would take every core of the machine for each matrix product.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", str(settings.models.threads))
+    with native_messages_hidden():
+        from model_store.encoder.runtime import use_threads
+        from model_store.model import load_model
+
+    use_threads(settings.models.threads)
+    return load_model(folder)
+
+
+def require_topics(settings: "Settings") -> None:
+    """A user's events and state must meet in one partition. Raises `CommandError`, `KafkaUnreachableError`."""
+    from stream_app import topics
+
+    wrong = [finding for finding in topics.check(settings) if finding.stops]
+    if wrong:
+        lines = [f"{', '.join(finding.topics)}: {finding.problem}; mend: {finding.mend}" for finding in wrong]
+        raise CommandError("the topics are not as they must be\n" + "\n".join(lines))
+
+
+def served_model(settings: "Settings") -> Path:
+    """A local copy of the model version that is served, checksums compared. Raises `CommandError`, `ModelError`."""
+    from model_store.registry import ModelRegistry
+
+    registry = ModelRegistry(settings.models.url)
+    version = registry.current()
+    if version is None:
+        raise CommandError(
+            f"no model is served in {settings.models.url}: train one (interest train), or name your store with --models"
+        )
+    return registry.fetch(version, settings.data_dir / "fetched" / version)
