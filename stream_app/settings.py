@@ -28,6 +28,8 @@ PositiveFloat = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(gt=0, le=1)]
 
 DAY_S = 86_400
+# Redis refuses a time to live that leaves 64 bits, after the key was written.
+Lifetime = Annotated[int, Field(gt=0, le=36_500 * DAY_S)]
 MIN_KEY_CHARACTERS = 32
 
 
@@ -129,8 +131,8 @@ class Redis(Section):
     password: SecretStr = SecretStr("")
     tls: Tls = Tls()
     cluster: bool = False
-    ttl_s: Positive = 90 * DAY_S
-    erased_ttl_s: Positive = 3600
+    ttl_s: Lifetime = 90 * DAY_S
+    erased_ttl_s: Lifetime = 3600
     timeout_s: PositiveFloat = 5.0
     give_up_s: PositiveFloat = 60.0
     users_per_script: Positive = 200

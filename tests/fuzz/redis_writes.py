@@ -48,7 +48,7 @@ _PIECES = [
 _USERS = ("u1", "u2", "u3", "model", "}", "%7D", "{u1}", "u1}", "u1}:x", "x" * 256)
 _VERSIONS = (0, 1, 2, 3, 4, 9, 10, 2**53 - 2, 2**53 - 1)
 _IMPOSSIBLE = (2**53, 2**53 + 1, 2**63 - 1, -1)
-_TTLS_S = (1_000, 90_000, 7_776_000, 10**12)
+_TTLS_S = (1_000, 90_000, 7_776_000, 3_000_000_000)
 # A stored number that somebody else wrote, and what it counts as.
 _STORED = {b"nan": -1, b"-nan": -1, b"inf": -1, b"-5": -1, b"abc": -1, b"": -1, b"9" * 30: -1, b"2": 2, b"\xff\0": -1}
 _NEIGHBOURS = {b"interest:model": b"card", b"interest:{}": b"x", b"rec:": b"y", b"interest:": b"z", b"u1": b"other"}

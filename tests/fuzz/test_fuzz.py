@@ -166,11 +166,16 @@ def test_settings_file_that_is_no_toml_is_explained(
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("RECOMMEND__MIN_INTERVAL_S", "inf"), ("FLUSH__TIMEOUT_S", "inf"), ("KAFKA__TOPICS__CLICKS", "interest.items")],
+    [
+        ("RECOMMEND__MIN_INTERVAL_S", "inf"),
+        ("FLUSH__TIMEOUT_S", "inf"),
+        ("KAFKA__TOPICS__CLICKS", "interest.items"),
+        ("REDIS__TTL_S", "9" * 17),
+    ],
 )
 def test_setting_that_would_break_later_is_refused_at_once(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     monkeypatch.setenv(f"INTEREST_{name}", value)
-    with pytest.raises(ValueError, match=r"finite|a name of its own"):
+    with pytest.raises(ValueError, match=r"finite|a name of its own|less than"):
         load()
