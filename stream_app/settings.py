@@ -8,6 +8,7 @@ file that `INTEREST_CONFIG` names; the environment wins. Secrets may also lie in
 
 import os
 import tomllib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -31,6 +32,7 @@ DAY_S = 86_400
 # Redis refuses a time to live that leaves 64 bits, after the key was written.
 Lifetime = Annotated[int, Field(gt=0, le=36_500 * DAY_S)]
 MIN_KEY_CHARACTERS = 32
+PREFIX = "INTEREST_"
 
 
 class Section(BaseModel):
@@ -214,7 +216,7 @@ class Settings(BaseSettings):
     """The whole tree; `load()` reads it."""
 
     model_config = SettingsConfigDict(
-        env_prefix="INTEREST_",
+        env_prefix=PREFIX,
         env_nested_delimiter="__",
         frozen=True,
         extra="forbid",
@@ -284,3 +286,17 @@ def _keep_secrets(section: BaseModel) -> None:
             keep_secret(value.get_secret_value())
         elif isinstance(value, BaseModel):
             _keep_secrets(value)
+
+
+def environment(settings: Settings, around: Mapping[str, str]) -> dict[str, str]:
+    """The variables of a process that is to have just these settings, and of `around` what are no settings."""
+    others = {name: value for name, value in around.items() if not name.startswith(PREFIX)}
+    return others | {PREFIX + name.upper(): text for name, text in _flat(settings, "")}
+
+
+def _flat(section: BaseModel, path: str) -> Iterator[tuple[str, str]]:
+    for name, value in section:
+        if isinstance(value, BaseModel):
+            yield from _flat(value, f"{path}{name}__")
+        elif value is not None:
+            yield path + name, value.get_secret_value() if isinstance(value, SecretStr) else str(value)

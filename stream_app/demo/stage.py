@@ -18,14 +18,14 @@ from stream_app.demo import meter
 from stream_app.demo.errors import DemoError
 from stream_app.local import LeashedProcess, LocalKafka, LocalValkey
 from stream_app.local.server import HOST, free_port
-from stream_app.settings import Settings, Topics
+from stream_app.settings import Kafka, KafkaSecurity, Redis, Settings, Topics, environment
 
 READY_TIMEOUT_S = 120.0
 WORKER_GRACE_S = 20.0
 STDERR = 2
 PREFIX = "demo."
 # A minute, the default, is long for somebody who looks on; the environment wins.
-RECOMMEND_EVERY_S = "5"
+RECOMMEND_EVERY, RECOMMEND_EVERY_S = "INTEREST_RECOMMEND__MIN_INTERVAL_S", "5"
 
 Say = Callable[[str], None]
 
@@ -51,12 +51,14 @@ class Stage:
 
     def __enter__(self) -> Self:
         with ExitStack() as opening:
-            kafka = self._servers.kafka or opening.enter_context(self._kafka()).bootstrap
-            redis = self._servers.redis or opening.enter_context(LocalValkey(self._folder / "redis")).url
+            kafka, redis = self.settings.kafka, self.settings.redis
+            if self._servers.kafka is None:
+                kafka = _own_kafka(kafka, opening.enter_context(self._kafka()).bootstrap)
+            if self._servers.redis is None:
+                redis = Redis(url=SecretStr(opening.enter_context(LocalValkey(self._folder / "redis")).url))
             self.settings = _with(self.settings, kafka, redis)
-            self._say(
-                f"Kafka at {kafka}, Redis at {redis.rpartition('@')[2].removeprefix('redis://').removesuffix('/0')}"
-            )
+            address = redis.url.get_secret_value().rpartition("@")[2].rpartition("://")[2].removesuffix("/0")
+            self._say(f"Kafka at {kafka.bootstrap}, Redis at {address}")
             self._topics()
             self._stack = opening.pop_all()
         return self
@@ -123,21 +125,8 @@ class Stage:
 
     def _environment(self) -> dict[str, str]:
         """By environment, not by options: a password in a URL would show in the process list."""
-        settings = self.settings
-        names = settings.kafka.topics.model_dump().items()
-        return {
-            "INTEREST_RECOMMEND__MIN_INTERVAL_S": RECOMMEND_EVERY_S,
-            **os.environ,
-            **{f"INTEREST_KAFKA__TOPICS__{field.upper()}": name for field, name in names},
-            "INTEREST_KAFKA__BOOTSTRAP": settings.kafka.bootstrap,
-            "INTEREST_KAFKA__GROUP": settings.kafka.group,
-            "INTEREST_KAFKA__PARTITIONS": str(settings.kafka.partitions),
-            "INTEREST_REDIS__URL": settings.redis.url.get_secret_value(),
-            "INTEREST_MODELS__URL": settings.models.url,
-            "INTEREST_METRICS__PORT": str(settings.metrics.port),
-            "INTEREST_METRICS__HOST": HOST,
-            "INTEREST_DATA_DIR": str(settings.data_dir),
-        }
+        asked = {name: value for name, value in os.environ.items() if name == RECOMMEND_EVERY}
+        return environment(self.settings, os.environ) | {RECOMMEND_EVERY: RECOMMEND_EVERY_S} | asked
 
 
 @contextmanager
@@ -150,15 +139,20 @@ def _running(argv: list[str], log: Path, environment: dict[str, str]) -> Iterato
         process.stop(WORKER_GRACE_S)
 
 
-def _with(settings: Settings, kafka: str, redis: str) -> Settings:
+def _own_kafka(kafka: Kafka, bootstrap: str) -> Kafka:
+    """One broker that lets everybody of this machine in, whatever a production cluster asks for."""
+    return kafka.model_copy(update={"bootstrap": bootstrap, "security": KafkaSecurity(), "replication": 1})
+
+
+def _with(settings: Settings, kafka: Kafka, redis: Redis) -> Settings:
     """The settings on these servers, with a free port for metrics, and with topics and a group of the demo's own: on a
     broker of yours it must not mix its events with real ones."""
-    topics = {field: f"{PREFIX}{name}" for field, name in settings.kafka.topics.model_dump().items()}
-    ours = {"bootstrap": kafka, "group": f"{PREFIX}{settings.kafka.group}", "topics": Topics(**topics)}
+    topics = {field: f"{PREFIX}{name}" for field, name in kafka.topics.model_dump().items()}
+    ours = {"group": f"{PREFIX}{kafka.group}", "topics": Topics(**topics)}
     return settings.model_copy(
         update={
-            "kafka": settings.kafka.model_copy(update=ours),
-            "redis": settings.redis.model_copy(update={"url": SecretStr(redis)}),
+            "kafka": kafka.model_copy(update=ours),
+            "redis": redis,
             "metrics": settings.metrics.model_copy(update={"port": free_port(), "host": HOST}),
         }
     )

@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -12,27 +12,12 @@ from urllib.request import urlopen
 import psutil
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
-from pydantic import BaseModel, SecretStr
 
 from stream_app.local import LeashedProcess
 from stream_app.local.leash import ProcessGroup
-from stream_app.settings import Settings
+from stream_app.settings import Settings, environment
 
-PREFIX = "INTEREST_"
 STOP_S = 30.0
-
-
-def environment(settings: Settings) -> dict[str, str]:
-    """The variables from which a worker reads just these settings."""
-    return {PREFIX + name.upper(): text for name, text in _flat(settings, "")}
-
-
-def _flat(part: BaseModel, path: str) -> Iterator[tuple[str, str]]:
-    for name, value in part:
-        if isinstance(value, BaseModel):
-            yield from _flat(value, f"{path}{name}__")
-        elif value is not None:
-            yield path + name, value.get_secret_value() if isinstance(value, SecretStr) else str(value)
 
 
 class Scrape:
@@ -64,7 +49,7 @@ class Worker:
     """`interest worker` with these settings, as a context manager."""
 
     def __init__(self, settings: Settings, log: Path) -> None:
-        self._env = {**_without_settings(os.environ), **environment(settings)}
+        self._env = environment(settings, os.environ)
         self._url = f"http://{settings.metrics.host}:{settings.metrics.port}/metrics"
         self.log = log
 
@@ -114,8 +99,3 @@ class Worker:
                 return scrape
             time.sleep(poll_s)
         raise TimeoutError(f"{what}: not within {timeout_s:.0f} s. The end of the log:\n{self._process.log_tail(30)}")
-
-
-def _without_settings(env: Mapping[str, str]) -> dict[str, str]:
-    """A caller's own settings must not reach the worker that is measured."""
-    return {name: value for name, value in env.items() if not name.startswith(PREFIX)}

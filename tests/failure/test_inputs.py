@@ -25,10 +25,9 @@ from stream_app import cli, offsets
 from stream_app.contracts.dead_letter import MAX_VALUE_BYTES
 from stream_app.faust_slab.fatal import EXIT_STOPPED
 from stream_app.local import LocalKafka
-from stream_app.settings import Settings
+from stream_app.settings import Settings, environment
 from tests.bench.ground import Broker, Ground, unique
 from tests.bench.model import catalogue_model
-from tests.bench.worker import environment
 from tests.failure.crew import Member, make_topics, member_settings
 from tests.failure.found import look, read_topic
 from tests.failure.fresh import rounds
@@ -125,12 +124,6 @@ class Story:
         users = sorted({event["user_id"] for event in self.journal})
         verdict = judge(self.journal, replace(look(self.settings, users), dead_letters=0))
         assert verdict.sound, (verdict, verdict.examples)
-
-
-@pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    with Nursery() as nursery:
-        yield nursery
 
 
 @pytest.fixture(scope="module")
@@ -434,6 +427,6 @@ def _gone_text(story: Story, first: int) -> str:
 
 def _interest(story: Story, *command: str) -> Any:
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in environment(story.settings).items():
+        for name, value in environment(story.settings, {}).items():
             patch.setenv(name, value)
         return CliRunner().invoke(cli.app, command)

@@ -21,9 +21,9 @@ from model_store.model import InterestModel
 from stream_app.faust_slab.fatal import EXIT_STOPPED
 from stream_app.local import LocalKafka, LocalValkey
 from stream_app.rebuild import RebuildError, Rebuilt, rebuild
+from stream_app.settings import environment
 from tests.bench.ground import unique
 from tests.bench.model import catalogue_model, current_model
-from tests.bench.worker import environment
 from tests.failure.crew import Member, make_topics, member_settings
 from tests.failure.nursery import Nursery
 from tests.failure.service import Neighbour, wait_for
@@ -56,12 +56,6 @@ class Place(NamedTuple):
         changed = self.member.settings.redis.model_copy(update=redis)
         settings = self.member.settings.model_copy(update={"redis": changed})
         return rebuild(settings, self.model, dry_run=dry_run, settle_s=settle_s)
-
-
-@pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    with Nursery() as one:
-        yield one
 
 
 @pytest.fixture(scope="module")
@@ -393,7 +387,7 @@ def _assert_same(now: Any, before: Any) -> None:
 def _command(place: Place) -> dict[str, Any]:
     """What `interest rebuild-redis` itself reports."""
     argv = [sys.executable, "-m", "stream_app", "rebuild-redis", "--json"]
-    env = os.environ | environment(place.member.settings)
+    env = environment(place.member.settings, os.environ)
     ended = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=COMMAND_S, check=False)
     assert ended.returncode == 0, ended.stderr
     return json.loads(ended.stdout)

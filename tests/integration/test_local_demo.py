@@ -41,9 +41,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("home")
 
 
-def interest(*arguments: str, cwd: Path) -> "subprocess.Popen[str]":
+def interest(*arguments: str, cwd: Path, **variables: str) -> "subprocess.Popen[str]":
     argv = [sys.executable, "-m", "stream_app", *arguments]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **variables}
     return subprocess.Popen(argv, cwd=cwd, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
@@ -73,9 +73,23 @@ def test_every_event_is_accounted_for_and_users_can_be_shown(
         assert nobody.returncode == 1
 
 
+PRODUCTION = {
+    "INTEREST_KAFKA__BOOTSTRAP": "kafka.example:9093",
+    "INTEREST_KAFKA__REPLICATION": "3",
+    "INTEREST_KAFKA__SECURITY__PROTOCOL": "SASL_SSL",
+    "INTEREST_KAFKA__SECURITY__USERNAME": "worker",
+    "INTEREST_KAFKA__SECURITY__PASSWORD": "for-production",
+    "INTEREST_REDIS__URL": "rediss://redis.example:6379/0",
+    "INTEREST_REDIS__CLUSTER": "true",
+    "INTEREST_REDIS__USERNAME": "interest",
+    "INTEREST_REDIS__PASSWORD": "for-production",
+}
+
+
 def test_interrupted_demo_leaves_nothing_running(data: Path, home: Path) -> None:
-    """With servers of its own; runs after the test above, whose model it finds."""
-    demo = interest("demo", "--rate", "50", "--data", str(data), cwd=home)
+    """With servers of its own, which are none of those that the environment speaks of; runs after the test above, whose
+    model it finds."""
+    demo = interest("demo", "--rate", "50", "--data", str(data), cwd=home, **PRODUCTION)
     assert demo.stdout is not None
     for line in demo.stdout:
         if " events/s" in line:

@@ -12,7 +12,7 @@ from pathlib import Path
 import redis
 
 from stream_app.local import LocalValkey
-from tests.bench.worker import environment
+from stream_app.settings import environment
 from tests.failure.stage import Stage, fault
 
 MOMENT_S = 4.0
@@ -105,7 +105,7 @@ def redis_away(stage: Stage) -> None:
 def _refill(stage: Stage) -> None:
     """As an operator would."""
     argv = [sys.executable, "-m", "stream_app", "rebuild-redis"]
-    env = os.environ | environment(stage.settings)
+    env = environment(stage.settings, os.environ)
     ended = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=COMMAND_S, check=False)
     stage.say(ended.stdout.strip())
     if ended.returncode:

@@ -3,9 +3,9 @@
 import pytest
 from pydantic import SecretStr
 
-from stream_app.settings import Kafka, Metrics, Redis, Settings, load
+from stream_app.settings import Kafka, Metrics, Redis, Settings, environment, load
 from tests.bench.load import topics_named
-from tests.bench.worker import Scrape, environment
+from tests.bench.worker import Scrape
 
 
 def test_the_environment_says_all_settings(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -14,7 +14,7 @@ def test_the_environment_says_all_settings(monkeypatch: pytest.MonkeyPatch) -> N
         redis=Redis(url=SecretStr("redis://:secret@r:2/3")),
         metrics=Metrics(port=4),
     )
-    for name, value in environment(told).items():
+    for name, value in environment(told, {}).items():
         monkeypatch.setenv(name, value)
     assert load() == told
 
