@@ -191,12 +191,11 @@ class Chaos:
         ]
         make_topics(self.settings[0])
 
-    def run(self) -> tuple[Outcome, list[Event], Found]:
+    def run(self, nursery: Nursery) -> tuple[Outcome, list[Event], Found]:
         """The outcome, what was sent and what was found."""
         self._began_s = time.monotonic()
         users, journal = user_ids(self.plan.users), self._folder / f"{self.settings[0].kafka.group}.jsonl"
         with ExitStack() as stack:
-            nursery = stack.enter_context(Nursery())
             members = self._members(nursery, stack)
             may_vanish = any(fault.empties_redis for fault in self._strokes)
             watcher = stack.enter_context(Watcher(self._redis.url, users[:WATCHED], may_vanish))
@@ -325,8 +324,8 @@ def main(
     plan = Plan(deaths, wanted, workers, minutes * 60, seed, rate, users, partitions, session, control)
     if control not in (None, *CONTROLS):
         raise typer.BadParameter(f"{control} is none of {', '.join(CONTROLS)}", param_hint="--control")
-    with servers() as (kafka, redis, folder):
-        outcome, _, _ = Chaos(kafka, redis, folder, plan).run()
+    with servers() as (kafka, redis, folder), Nursery() as nursery:
+        outcome, _, _ = Chaos(kafka, redis, folder, plan).run(nursery)
     save(json, outcome.as_dict())
     for note in outcome.notes:
         typer.echo(note, err=True)
@@ -367,10 +366,12 @@ def servers() -> Iterator[tuple[LocalKafka, LocalValkey, Path]]:
         yield kafka, stack.enter_context(LocalValkey(folder / "valkey")), folder
 
 
-def short(kafka: LocalKafka, redis: LocalValkey, folder: Path, plan: Plan) -> tuple[Outcome, list[Event], Found]:
+def short(
+    kafka: LocalKafka, redis: LocalValkey, folder: Path, plan: Plan, nursery: Nursery
+) -> tuple[Outcome, list[Event], Found]:
     """A plan on little data, so that it takes half a minute."""
     small = replace(plan, seconds=6.0, rate=200.0, users=1_200, partitions=4, session_s=3.0)
-    return Chaos(kafka, redis, folder, small).run()
+    return Chaos(kafka, redis, folder, small).run(nursery)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 The changelog of each test is written by hand, each partition in another state, before the worker starts.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -98,12 +97,6 @@ def state(version: int, fill: int = 0) -> bytes:
     record["event_ts_ms"] = record["bank_ts_ms"] = now_ms()
     record["rank"].reshape(-1)[: fill // 4] = 1.0
     return bytes(codec.encode(record, np.array([0]))[0])
-
-
-@pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    with Nursery() as started:
-        yield started
 
 
 @pytest.fixture

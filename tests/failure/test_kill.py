@@ -10,6 +10,7 @@ from stream_app.local import LocalKafka, LocalValkey
 from tests.failure import wounds
 from tests.failure.chaos import Outcome, Plan, short
 from tests.failure.found import Found
+from tests.failure.nursery import Nursery
 from tests.failure.people import Event, life_of
 from tests.failure.verdict import Verdict, judge
 
@@ -19,11 +20,11 @@ KILLS = 10
 
 
 @pytest.fixture(scope="module")
-def run(kafka: LocalKafka, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def run(kafka: LocalKafka, nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Two workers, killed one by one, both at once and at boundaries of steps."""
     folder = tmp_path_factory.mktemp("chaos")
     with LocalValkey(folder / "valkey") as redis:
-        return short(kafka, redis, folder, Plan(kills=KILLS, seed=2))
+        return short(kafka, redis, folder, Plan(kills=KILLS, seed=2), nursery)
 
 
 def test_killed_workers_lose_and_repeat_nothing(run: Run) -> None:
@@ -42,9 +43,11 @@ AT = ("before SlabConsumer._commit", "after KafkaChangelog.write", "after Update
 
 # What Faust's recovery loses is a race that eight kills may miss: it has a longer run of its own, `make chaos`.
 @pytest.mark.parametrize("control", [name for name in wounds.CONTROLS if name != "stock-recovery"])
-def test_a_run_without_a_protection_is_caught(control: str, kafka: LocalKafka, tmp_path: Path) -> None:
+def test_a_run_without_a_protection_is_caught(
+    control: str, kafka: LocalKafka, nursery: Nursery, tmp_path: Path
+) -> None:
     with LocalValkey(tmp_path / "valkey") as redis:
-        outcome, _, _ = short(kafka, redis, tmp_path, Plan(kills=8, seed=4, control=control, points=AT))
+        outcome, _, _ = short(kafka, redis, tmp_path, Plan(kills=8, seed=4, control=control, points=AT), nursery)
     assert not outcome.sound
     found = outcome.verdict
     caught = {

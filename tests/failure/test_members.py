@@ -12,10 +12,12 @@ from tests.failure.nursery import Nursery
 from tests.failure.service import Neighbour
 
 
-def test_who_has_other_settings_is_refused_until_the_others_are_gone(kafka: LocalKafka, tmp_path: Path) -> None:
+def test_who_has_other_settings_is_refused_until_the_others_are_gone(
+    kafka: LocalKafka, nursery: Nursery, tmp_path: Path
+) -> None:
     name = unique("agree")
     model = catalogue_model(tmp_path / "models", 40)
-    with Nursery() as nursery, LocalValkey(tmp_path / "valkey") as redis:
+    with LocalValkey(tmp_path / "valkey") as redis:
         usual = member_settings(kafka.bootstrap, redis.url, model, name, tmp_path, 2)
         longer = member_settings(
             kafka.bootstrap, redis.url, model, name, tmp_path, 2, recommend={"min_interval_s": 9.0}
@@ -46,9 +48,12 @@ def test_who_has_other_settings_is_refused_until_the_others_are_gone(kafka: Loca
         service.close()
 
 
-def test_workers_that_sleep_and_come_and_go_lose_and_repeat_nothing(kafka: LocalKafka, tmp_path: Path) -> None:
+def test_workers_that_sleep_and_come_and_go_lose_and_repeat_nothing(
+    kafka: LocalKafka, nursery: Nursery, tmp_path: Path
+) -> None:
     """One is asleep for longer than the group waits, and wakes to own again what it had forgotten."""
     with LocalValkey(tmp_path / "valkey") as redis:
-        outcome, _, _ = short(kafka, redis, tmp_path, Plan(kills=0, faults={"freeze": 2, "scale": 1}, seed=7))
+        plan = Plan(kills=0, faults={"freeze": 2, "scale": 1}, seed=7)
+        outcome, _, _ = short(kafka, redis, tmp_path, plan, nursery)
     assert outcome.verdict.events > 1_000
     assert outcome.sound, (outcome.line(), outcome.notes, outcome.verdict.examples)
