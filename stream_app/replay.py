@@ -19,7 +19,7 @@ from kafka.partitioner import DefaultPartitioner
 from stream_app.access import kafka_options
 from stream_app.settings import Settings
 from stream_app.sources import Record, Source, topic_of
-from stream_app.topics import REACH_TIMEOUT_MS, reaching
+from stream_app.topics import reach_timeout_ms, reaching
 
 # Sleeping costs more than it paces below this.
 MIN_SLEEP_S = 0.001
@@ -115,7 +115,7 @@ class _Sender:
         with reaching(settings, KafkaError, ValueError):
             self._producer = KafkaProducer(
                 bootstrap_servers=settings.kafka.bootstrap.split(","),
-                bootstrap_timeout_ms=REACH_TIMEOUT_MS,
+                bootstrap_timeout_ms=reach_timeout_ms(settings.kafka),
                 **options,
                 partitioner=_RememberingPartitioner(),
                 # lz4 is quicker than none here: the checksum is in Python, and so is of fewer bytes.

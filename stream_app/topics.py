@@ -19,6 +19,7 @@ HOUR_MS = 60 * MINUTE_MS
 DAY_MS = 24 * HOUR_MS
 MIB = 1 << 20
 REACH_TIMEOUT_MS = 5_000
+ADMIT_TIMEOUT_MS = 15_000
 
 # Recovery reads the whole changelog: compaction must keep it near one record a user.
 CHANGELOG = {
@@ -270,7 +271,7 @@ def administration(settings: Settings) -> Iterator[Any]:
     ):
         admin = KafkaAdminClient(
             bootstrap_servers=settings.kafka.bootstrap.split(","),
-            bootstrap_timeout_ms=REACH_TIMEOUT_MS,
+            bootstrap_timeout_ms=reach_timeout_ms(settings.kafka),
             **options,
         )
         try:
@@ -279,47 +280,76 @@ def administration(settings: Settings) -> Iterator[Any]:
             admin.close()
 
 
+def reach_timeout_ms(kafka: Kafka) -> int:
+    """How long to try. A busy broker takes seconds over certificates and passwords, and a refusal ends it anyway."""
+    return REACH_TIMEOUT_MS if kafka.security.protocol == "PLAINTEXT" else ADMIT_TIMEOUT_MS
+
+
 @contextmanager
 def reaching(settings: Settings, *kinds: type[Exception]) -> Iterator[None]:
     """What kafka-python raises inside as `KafkaUnreachableError`.
 
     That client tries again until its time is over and then says no more than that; why it was turned away it only logs.
     """
-    logger, reasons = logging.getLogger("kafka.net.manager"), _Reasons()
+    logger, reasons = logging.getLogger("kafka.net.manager"), _Reasons(settings.kafka)
     before = logger.level, logger.propagate
+    expected: tuple[type[Exception], ...] = (*kinds, _TurnedAway)
     logger.setLevel(logging.WARNING)
     logger.propagate = False
     logger.addHandler(reasons)
     try:
         yield
-    except kinds as problem:
+    except expected as problem:
         raise KafkaUnreachableError(_why(settings.kafka, problem, reasons.told)) from problem
     finally:
         logger.removeHandler(reasons)
         logger.level, logger.propagate = before
 
 
+class _TurnedAway(Exception):  # noqa: N818  # it is caught in this module
+    """Asking again would not help."""
+
+
 class _Reasons(logging.Handler):
-    def __init__(self) -> None:
+    """Hears why each attempt failed, and ends them (`_TurnedAway`) where another would fail as well: between two of
+    them the client does nothing but log."""
+
+    def __init__(self, kafka: Kafka) -> None:
         super().__init__()
+        self._one_address = "," not in kafka.bootstrap
         self.told: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.told.append(record.getMessage())
+        text = record.getMessage()
+        if text.startswith("Bootstrap connection to "):
+            self.told.append(text)
+            if _is_about_us(text) or (_is_about_a_certificate(text) and self._one_address):
+                raise _TurnedAway(text)
+
+
+def _is_about_us(text: str) -> bool:
+    return "SaslAuthenticationFailed" in text or "UnsupportedSaslMechanism" in text
+
+
+def _is_about_a_certificate(text: str) -> bool:
+    return "certificate" in text.lower()
 
 
 def _why(kafka: Kafka, problem: Exception, told: Sequence[str]) -> str:
     from kafka.errors import AuthorizationError, SaslAuthenticationFailedError
 
-    where = kafka.bootstrap
+    where, by_password = kafka.bootstrap, kafka.security.by_password
     if isinstance(problem, AuthorizationError):
         return f"Kafka at {where} forbids it ({problem}): give {kafka.security.username or 'this client'} the right"
-    if isinstance(problem, SaslAuthenticationFailedError) or any("sasl" in text.lower() for text in told):
+    # A broker closes the connection a moment after it has said no; a client that reads late gets the end alone.
+    hung_up = by_password and bool(told) and "socket disconnected" in told[-1]
+    if isinstance(problem, SaslAuthenticationFailedError) or any(map(_is_about_us, told)) or hung_up:
         return (
             f"Kafka at {where} does not accept {kafka.security.username or 'this client'} by "
-            f"{kafka.security.mechanism}: check INTEREST_KAFKA__SECURITY__USERNAME, ..__PASSWORD and ..__MECHANISM"
+            f"{kafka.security.mechanism}: check INTEREST_KAFKA__SECURITY__USERNAME, ..__PASSWORD, ..__MECHANISM and"
+            " ..__PROTOCOL"
         )
-    refused = next((text for text in told if "Handshake failed" in text or "certificate" in text.lower()), "")
+    refused = next((text for text in told if "Handshake failed" in text or _is_about_a_certificate(text)), "")
     if refused:
         reason = refused.rpartition("Handshake failed: ")[2]
         return (

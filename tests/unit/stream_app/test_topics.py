@@ -1,11 +1,13 @@
 """What is said about topics that are not as they must be."""
 
+import logging
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
 from stream_app.settings import Settings, load
-from stream_app.topics import ActualTopic, judge, wanted
+from stream_app.topics import ActualTopic, KafkaUnreachableError, judge, reaching, wanted
 
 
 def as_wanted(settings: Settings) -> dict[str, ActualTopic]:
@@ -88,3 +90,40 @@ def test_no_worker_starts_on_an_input_that_is_compacted(settings: Settings, topi
     (finding,) = judge(wanted(settings), found)
     assert finding.stops == stops
     assert "cleanup.policy is compact,delete, should be delete" in finding.problem
+
+
+REFUSED = "[Error 58] SaslAuthenticationFailedError: SaslAuthenticationFailedError: Authentication failed"
+HUNG_UP = "KafkaConnectionError: socket disconnected"
+AWAY = "KafkaConnectionError: [Errno 111] Connection refused"
+NO_TRUST = "KafkaConnectionError: Handshake failed: certificate verify failed: certificate has expired"
+
+
+def attempt(bootstrap: str, problems: Sequence[str], made: list[str]) -> None:
+    """Attempts that fail as kafka-python logs them, until it is told to end them."""
+    security = {"protocol": "SASL_SSL", "username": "worker", "password": "-"}
+    with reaching(load(kafka={"bootstrap": bootstrap, "security": security}), TimeoutError):
+        for problem in problems:
+            made.append(problem)
+            line = "Bootstrap connection to %s failed: %s (backoff %.2f secs)"
+            logging.getLogger("kafka.net.manager").warning(line, "bootstrap-0", problem, 0.05)
+        raise TimeoutError
+
+
+@pytest.mark.parametrize(
+    ("bootstrap", "problems", "says", "attempts"),
+    [
+        ("k:1", (REFUSED, REFUSED), "does not accept worker by SCRAM-SHA-512", 1),
+        ("k:1", (AWAY, REFUSED, AWAY), "does not accept worker by SCRAM-SHA-512", 2),
+        ("k:1", (HUNG_UP, HUNG_UP), "does not accept worker by SCRAM-SHA-512", 2),
+        ("k:1", (HUNG_UP, AWAY), "no Kafka answers at k:1", 2),
+        ("k:1", (NO_TRUST, NO_TRUST), "certificate has expired", 1),
+        ("k:1,k:2", (NO_TRUST, AWAY), "certificate has expired", 2),  # another broker may have a better one
+    ],
+)
+def test_who_is_turned_away_hears_it_at_once(
+    bootstrap: str, problems: tuple[str, ...], says: str, attempts: int
+) -> None:
+    made: list[str] = []
+    with pytest.raises(KafkaUnreachableError, match=says):
+        attempt(bootstrap, problems, made)
+    assert len(made) == attempts
