@@ -20,6 +20,7 @@ from model_store.model import InterestModel
 from stream_app.agreement import terms_of
 from stream_app.contracts.errors import StopWorker
 from stream_app.contracts.redis_layout import ModelCard
+from stream_app.faust_slab.admission import stop_when_refused
 from stream_app.faust_slab.app import SlabApp
 from stream_app.faust_slab.fatal import stop_process
 from stream_app.health import Health
@@ -200,6 +201,7 @@ def run_worker(settings: Settings, model: InterestModel) -> NoReturn:
     rehearse(settings, model)
     metrics.health.warm = True
     _settle_interpreter()
+    stop_when_refused()
     app = build_app(settings, model, metrics)
     log.info("starting", kafka=settings.kafka.bootstrap, group=settings.kafka.group, model=model.version)
     faust.Worker(app, override_logging=False, redirect_stdouts=False).execute_from_commandline()

