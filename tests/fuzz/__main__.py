@@ -1,16 +1,19 @@
 """Runs targets in a child process each, and counts.
 
 python -m tests.fuzz --seconds 600 --seed 1 --target decode --target codec --json out.json
+python -m tests.fuzz --guided --seconds 600
 python -m tests.fuzz --target decode --replay FILE
 """
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
 import threading
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,7 +24,7 @@ from rich.progress import Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from tests.fuzz.target import Target
-from tests.fuzz.targets import TARGETS
+from tests.fuzz.targets import GUIDED, TARGETS
 
 HANG_S = 120.0
 MAX_GROWTH_MIB = 64
@@ -79,6 +82,37 @@ def _note(tally: Tally, told: dict[str, Any]) -> None:
         tally.finding = f"batch {told['finding']}: {told['why']}\n{told['trace']}"
 
 
+def guide(target: Target, seed: int, seconds: float, progress: Progress) -> Tally:
+    """One target by atheris, which counts for itself."""
+    tally, task = Tally(target.name, seed), progress.add_task(target.name, total=None, inputs=0)
+    with tempfile.TemporaryDirectory() as folder:
+        argv = [sys.executable, "-m", "tests.fuzz.guided", target.name, str(seed), f"{seconds:.0f}", folder]
+        child = subprocess.run(
+            argv,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            timeout=2 * seconds + HANG_S,
+        )
+        _read(tally, child.stdout)
+        if child.returncode:
+            tally.finding = f"atheris ended with {child.returncode}\n{child.stdout[-4_000:]}"
+            found = Path(folder, "found")
+            _keep(tally, target, "guided", found.read_text() if found.exists() else "")
+    progress.update(task, inputs=tally.inputs)
+    progress.stop_task(task)
+    return tally
+
+
+def _read(tally: Tally, told: str) -> None:
+    sizes = [float(one) for one in re.findall(r" rss: (\d+)Mb", told)] or [0.0]
+    tally.rss_start_mib, tally.rss_end_mib = sizes[0], sizes[-1]
+    tally.inputs = int(*re.findall(r"stat::number_of_executed_units: *(\d+)", told)[-1:])
+    rates = re.findall(r"stat::average_exec_per_sec: *(\d+)", told)[-1:]
+    tally.seconds = tally.inputs / max(1, int(*rates))
+
+
 def _conclude(tally: Tally, target: Target, code: int, errors: str, box: Path) -> None:
     number = int.from_bytes(box.read_bytes()[:8], "little") if box.exists() else 0
     if code not in (0, 1) or (code == 1 and not tally.finding):
@@ -87,16 +121,20 @@ def _conclude(tally: Tally, target: Target, code: int, errors: str, box: Path) -
     if not tally.finding and grown > MAX_GROWTH_MIB:
         tally.finding = f"memory grew by {grown:.0f} MiB"
     if tally.finding:
-        FOUND.mkdir(parents=True, exist_ok=True)
-        kept = FOUND / f"{target.name}-{tally.seed}-{number}.hex"
         smallest = Path(f"{box}.found")
         cases = (
             smallest.read_text()
             if smallest.exists()
             else msgspec.msgpack.encode(target.cases(tally.seed, number)).hex()
         )
-        kept.write_text(cases)
-        tally.finding += f'\nagain: make fuzz ARGS="--target {target.name} --replay {kept}"'
+        _keep(tally, target, str(number), cases)
+
+
+def _keep(tally: Tally, target: Target, number: str, cases: str) -> None:
+    FOUND.mkdir(parents=True, exist_ok=True)
+    kept = FOUND / f"{target.name}-{tally.seed}-{number}.hex"
+    kept.write_text(cases)
+    tally.finding += f'\nagain: make fuzz ARGS="--target {target.name} --replay {kept}"'
 
 
 def main(
@@ -104,11 +142,14 @@ def main(
     seed: int = 1,
     target: Annotated[list[str] | None, typer.Option(help=f"One of {', '.join(TARGETS)}; all if not given.")] = None,
     first: Annotated[int, typer.Option(help="Batch to begin with.")] = 0,
+    guided: Annotated[bool, typer.Option(help="By coverage, where the reader is written in Python.")] = False,
     replay: Annotated[Path | None, typer.Option(help="Try the cases of this file again.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
 ) -> None:
     """Fuzz; exit code 1 for any finding."""
-    chosen = [TARGETS[name] for name in target or TARGETS]
+    if guided and not find_spec("atheris"):
+        raise typer.BadParameter("atheris is not installed: .venv/bin/uv pip install --python .venv/bin/python atheris")
+    chosen = [TARGETS[name] for name in target or (GUIDED if guided else TARGETS)]
     if replay is not None:
         with chosen[0].check() as check:
             typer.echo(f"rejected {check(msgspec.msgpack.decode(bytes.fromhex(replay.read_text())))}")
@@ -121,7 +162,10 @@ def main(
         TimeElapsedColumn(),
         console=console,
     ) as progress:
-        tallies = [fuzz(one, seed, seconds * one.share / shares, first, progress) for one in chosen]
+        if guided:
+            tallies = [guide(one, seed, seconds / len(chosen), progress) for one in chosen]
+        else:
+            tallies = [fuzz(one, seed, seconds * one.share / shares, first, progress) for one in chosen]
     console.print(_table(tallies))
     for tally in tallies:
         if tally.finding:

@@ -49,6 +49,15 @@ def test_targets_run_in_a_process_of_their_own_and_are_counted(tmp_path: Path) -
     assert all(one["inputs"] for one in tallies)
 
 
+def test_coverage_guides(tmp_path: Path) -> None:
+    pytest.importorskip("atheris")
+    figures = tmp_path / "figures.json"
+    argv = [sys.executable, "-m", "tests.fuzz", "--guided", "--seconds", "3", "--target", "redis-hash"]
+    done = subprocess.run([*argv, "--json", str(figures)], capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [one["inputs"] > 0 for one in json.loads(figures.read_text())] == [True]
+
+
 def test_a_check_that_fails_is_reported_with_the_case(monkeypatch: pytest.MonkeyPatch) -> None:
     """The control: with the reason changed the naive truth objects."""
     monkeypatch.setattr("tests.fuzz.truth.MAX_DWELL_MS", 1)
