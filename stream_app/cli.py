@@ -9,7 +9,20 @@ import traceback
 
 import typer
 
-from stream_app.commands import bench, demo, doctor, models, offsets, rebuild_redis, replay, show, topics, train, worker
+from stream_app.commands import (
+    bench,
+    demo,
+    doctor,
+    evaluate,
+    models,
+    offsets,
+    rebuild_redis,
+    replay,
+    show,
+    topics,
+    train,
+    worker,
+)
 from stream_app.commands.errors import explain
 from stream_app.commands.output import FINDING, OK, print_error
 from stream_app.masking import hidden
@@ -38,6 +51,7 @@ app.command(rich_help_panel="Look", context_settings={"allow_extra_args": True, 
     bench.bench
 )
 app.command(rich_help_panel="Models")(train.train)
+app.command(rich_help_panel="Models")(evaluate.evaluate)
 app.add_typer(models.app, name="models", rich_help_panel="Models")
 
 

@@ -1,13 +1,16 @@
 """The items that can be recommended, and the exact search for the best unseen ones of many users at once."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from model_store.catalog.picking import fill_seen, pick
+from model_store.catalog.transitions import Transitions, recent_rows
 from model_store.encoder.columns import FACETS, VECTORS
 from model_store.state.hashing import hash_ids
 from model_store.state.layout import DIM
@@ -20,6 +23,7 @@ _TEXTS = "items.json"
 # 4 MiB of scores at a time: enough users for a matrix product at full speed, few enough for a shared cache to hold.
 _CHUNK_SCORES = 1 << 20
 _NORM_FLOOR = 1e-12
+_NEXT = ("bounds", "after", "share", "weight")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,7 @@ class _Texts(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class ItemIndex:
-    """m items; score(user, item) = user vector . vectors[item] + bias[item].
+    """m items; score(user, item) = user vector . vectors[item] + bias[item] + what `transitions` adds.
 
     Attributes:
         item_ids, titles: m strings each.
@@ -63,6 +67,7 @@ class ItemIndex:
         bias: float32 [m].
         topic: int16 [m], index of the main topic in the model's topics, -1 for none.
         reasons: the facets that may be given as the reason of a pick: those the model was trained for.
+        transitions: which item follows which.
     """
 
     item_ids: tuple[str, ...]
@@ -72,6 +77,7 @@ class ItemIndex:
     bias: Float32
     topic: npt.NDArray[np.int16]
     reasons: tuple[str, ...] = FACETS
+    transitions: Transitions | None = None
     _directions: Float32 = field(init=False, repr=False)
     _rows: WriteTable = field(init=False, repr=False)
     _allowed: npt.NDArray[np.bool_] = field(init=False, repr=False)
@@ -81,6 +87,8 @@ class ItemIndex:
         shapes = (len(self.titles), self.hashes.shape, self.vectors.shape, self.bias.shape, self.topic.shape)
         if shapes != (count, (count,), (count, DIM), (count,), (count,)):
             raise ValueError(f"columns of {count} items disagree: titles, hashes, vectors, bias, topic are {shapes}")
+        if self.transitions is not None and len(self.transitions.bounds) != count + 1:
+            raise ValueError(f"the transitions are of {len(self.transitions.bounds) - 1} items, not of {count}")
         if not self.reasons or not set(self.reasons) <= set(FACETS):
             raise ValueError(f"reasons must be some of {FACETS}, got {self.reasons}")
         lengths = np.linalg.norm(self.vectors, axis=1, keepdims=True)
@@ -113,6 +121,7 @@ class ItemIndex:
         for start in range(0, count if wanted else 0, step):
             part = slice(start, min(count, start + step))
             scores = np.matmul(outputs[part, :DIM], self.vectors.T, out=buffer[: part.stop - start])
+            self._add_transitions(scores, records, rows[part])
             pick(
                 scores, self.bias, self.hashes, self._rows.slots, self.vectors, self._directions, self.topic,
                 self._allowed, records, rows[part], np.ascontiguousarray(outputs[part, DIM:VECTORS]), skip_last[part],
@@ -126,13 +135,22 @@ class ItemIndex:
         fill_seen(records, rows, self.hashes, out)
         return out
 
-    def scores(self, outputs: Float32) -> Float32:
-        """float32 [n, m] from output rows."""
-        return outputs[:, :DIM] @ self.vectors.T + self.bias
+    def scores(self, records: npt.NDArray[np.void], rows: npt.NDArray[np.int64], outputs: Float32) -> Float32:
+        """float32 [n, m] of the users in `records[rows]`, `outputs` being theirs from the readout."""
+        scores = outputs[:, :DIM] @ self.vectors.T + self.bias
+        self._add_transitions(scores, records, rows)
+        return scores
+
+    def _add_transitions(self, scores: Float32, records: npt.NDArray[np.void], rows: npt.NDArray[np.int64]) -> None:
+        if self.transitions is not None and self.transitions.weight:
+            self.transitions.add_to(scores, recent_rows(records, rows, self.hashes, self._rows.slots))
 
     def save(self, folder: Path) -> None:
         """Write `items.npz` and `items.json` into `folder`."""
-        np.savez(folder / _ARRAYS, hashes=self.hashes, vectors=self.vectors, bias=self.bias, topic=self.topic)
+        arrays = {"hashes": self.hashes, "vectors": self.vectors, "bias": self.bias, "topic": self.topic}
+        if self.transitions is not None:
+            arrays |= {f"next_{name}": np.asarray(getattr(self.transitions, name)) for name in _NEXT}
+        np.savez(folder / _ARRAYS, **arrays)  # type: ignore[arg-type]  # numpy's other options are not arrays
         texts = _Texts(list(self.item_ids), list(self.titles), list(self.reasons))
         (folder / _TEXTS).write_bytes(msgspec.json.encode(texts))
 
@@ -142,7 +160,10 @@ class ItemIndex:
         texts = msgspec.json.decode((folder / _TEXTS).read_bytes(), type=_Texts)
         with np.load(folder / _ARRAYS, allow_pickle=False) as arrays:
             hashes, vectors, bias, topic = (arrays[name] for name in ("hashes", "vectors", "bias", "topic"))
-        return ItemIndex(tuple(texts.ids), tuple(texts.titles), hashes, vectors, bias, topic, tuple(texts.reasons))
+            transitions = _transitions({name: arrays[f"next_{name}"] for name in _NEXT if f"next_{name}" in arrays})
+        return ItemIndex(
+            tuple(texts.ids), tuple(texts.titles), hashes, vectors, bias, topic, tuple(texts.reasons), transitions
+        )
 
     @staticmethod
     def of(
@@ -171,6 +192,13 @@ def main_topic(item_topics: Float32) -> npt.NDArray[np.int16]:
     topic = np.where(best, -share, -np.inf).argmax(axis=1).astype(np.int16)
     topic[item_topics.max(axis=1) <= 0] = -1
     return topic
+
+
+def _transitions(arrays: Mapping[str, Any]) -> Transitions | None:
+    """None for a version from before there were any."""
+    if not arrays:
+        return None
+    return Transitions(arrays["bounds"], arrays["after"], arrays["share"], float(arrays["weight"]))
 
 
 def _no_picks(count: int, k: int) -> Picks:

@@ -1,7 +1,7 @@
 """Leave-one-out evaluation of a model as it is served: states advanced event by event, then read out."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -10,8 +10,17 @@ from model_store.encoder.columns import Outputs
 from model_store.model import InterestModel
 from model_store.state.features import features
 from model_store.training.interactions import Interactions
-from model_store.training.metrics import Ranking, TopicScores, ranking, ranks, topic_scores
-from model_store.training.rivals import Popularity, Transitions, recent_items
+from model_store.training.metrics import (
+    CUTOFFS,
+    Ranking,
+    TopicScores,
+    coverage,
+    ranking,
+    ranks,
+    top_items,
+    topic_scores,
+)
+from model_store.training.rivals import NextItem, Popularity, recent_items
 from model_store.training.states import states_of
 
 Int32 = npt.NDArray[np.int32]
@@ -23,17 +32,40 @@ Scorer = Callable[[Int64], tuple[Float32, Float32]]
 """From users to scores of all items, float32 [n, m], and weights of topics, float32 [n, topics]."""
 
 _CHUNK_SCORES = 1 << 24
+_LENGTHS = (1, 10, 20, 50, 100, 200)
+TRANSITION_WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.25)
 HELD_OUT = 2
 """Interactions of each user that training never sees: the last is the test, the one before it validation."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of an evaluation; `topics` is None where the data set names no topics."""
+    """One line of an evaluation.
+
+    Attributes:
+        name: of the method.
+        ranking: over all users.
+        by_length, by_popularity: the same by the length of the user's history, and by how popular the target is: the
+            items that make up the first, second and last third of what training saw.
+        coverage: cutoff -> share of the catalogue that is in somebody's first so many; empty where lists were not made.
+        topics: None where the data set names no topics.
+    """
 
     name: str
     ranking: Ranking
     topics: TopicScores | None = None
+    by_length: Mapping[str, Ranking] = field(default_factory=dict)
+    by_popularity: Mapping[str, Ranking] = field(default_factory=dict)
+    coverage: Mapping[int, float] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Found:
+    """What one method said, chunk by chunk."""
+
+    rank: list[Int64] = field(default_factory=list)
+    top: list[Int64] = field(default_factory=list)
+    topics: list[Float32] = field(default_factory=list)
 
 
 def evaluate(model: InterestModel, data: Interactions, back: int = 0) -> tuple[Row, ...]:
@@ -47,19 +79,77 @@ def evaluate(model: InterestModel, data: Interactions, back: int = 0) -> tuple[R
     users = np.flatnonzero((targets >= 0) & (before.last() >= 0))
     methods = {"model": _model_scorer(model, data, before), **_rival_scorers(data, before)}
     seen, wanted = _seen(before), targets[users].astype(np.int64)
-    rank: dict[str, list[Int64]] = {name: [] for name in methods}
-    topics: dict[str, list[Float32]] = {name: [] for name in methods}
+    found = {name: _Found() for name in methods}
     for part in _chunks(len(users), len(data.items)):
         hidden = seen(users[part])
         for name, method in methods.items():
             scores, predicted = method(users[part])
-            rank[name].append(ranks(scores, wanted[part], hidden))
-            topics[name].append(predicted)
+            found[name].rank.append(ranks(scores, wanted[part], hidden))
+            found[name].top.append(top_items(scores, hidden, CUTOFFS[-1]))
+            found[name].topics.append(predicted)
+    lengths = np.bincount(before.user, minlength=len(before.users))[users]
+    groups = _length_groups(lengths), _popularity_groups(data.without_last(HELD_OUT), wanted)
     actual = data.item_topics[wanted]
-    return tuple(
-        Row(name, ranking(np.concatenate(rank[name])), _topic_scores(np.concatenate(topics[name]), actual))
-        for name in methods
+    return tuple(_row(name, of, groups, actual, len(data.items)) for name, of in found.items())
+
+
+def best_transition_weight(model: InterestModel, data: Interactions) -> float:
+    """Of `TRANSITION_WEIGHTS` the one with the best NDCG@10 on the validation items, whatever the model's is now."""
+    transitions = model.index.transitions
+    if transitions is None:
+        return 0.0
+    plain = replace(model, index=replace(model.index, transitions=None))
+    before, targets = data.without_last(HELD_OUT), data.last(HELD_OUT - 1)
+    users = np.flatnonzero((targets >= 0) & (before.last() >= 0))
+    score, seen, wanted = _model_scorer(plain, data, before), _seen(before), targets[users].astype(np.int64)
+    rows, recent = index_rows(model, list(data.items)), recent_items(before)
+    gain = dict.fromkeys(TRANSITION_WEIGHTS, 0.0)
+    for part in _chunks(len(users), len(data.items)):
+        base, _ = score(users[part])
+        hidden = seen(users[part])
+        last = np.where(recent[users[part]] >= 0, rows[recent[users[part]]], -1).astype(np.int32)
+        for weight in gain:
+            added = np.zeros((len(base), len(model.index)), np.float32)
+            transitions.weighted(weight).add_to(added, last)
+            rank = ranks(base + added[:, rows], wanted[part], hidden)
+            gain[weight] += float(np.where(rank < 10, 1 / np.log2(rank + 2.0), 0).sum())
+    return max(gain, key=lambda weight: gain[weight])
+
+
+Groups = Mapping[str, Bool]
+"""Name -> bool [n], which users are in the group."""
+
+
+def _row(name: str, found: _Found, groups: tuple[Groups, Groups], actual: Float32, items: int) -> Row:
+    rank = np.concatenate(found.rank)
+    by_length, by_popularity = ({group: ranking(rank[of]) for group, of in one.items()} for one in groups)
+    return Row(
+        name,
+        ranking(rank),
+        _topic_scores(np.concatenate(found.topics), actual),
+        by_length,
+        by_popularity,
+        coverage(np.concatenate(found.top), items),
     )
+
+
+def _length_groups(lengths: Int64) -> Groups:
+    ends = [*_LENGTHS[1:], None]
+    groups = {
+        f"{start}+" if end is None else f"{start}-{end - 1}": (lengths >= start) & (end is None or lengths < end)
+        for start, end in zip(_LENGTHS, ends, strict=True)
+    }
+    return {name: np.asarray(of) for name, of in groups.items() if np.any(of)}
+
+
+def _popularity_groups(train: Interactions, wanted: Int64) -> Groups:
+    """By the third of all interactions that an item belongs to, the most popular items first."""
+    counts = np.bincount(train.item, minlength=len(train.items))
+    order = np.argsort(-counts, kind="stable")
+    before = np.cumsum(counts[order]) - counts[order]
+    third = np.empty(len(counts), np.int64)
+    third[order] = np.minimum(2, 3 * before // max(1, int(counts.sum())))
+    return {name: third[wanted] == place for place, name in enumerate(("head", "middle", "tail"))}
 
 
 def _model_scorer(model: InterestModel, data: Interactions, before: Interactions) -> Scorer:
@@ -68,7 +158,7 @@ def _model_scorer(model: InterestModel, data: Interactions, before: Interactions
 
     def scores(users: Int64) -> tuple[Float32, Float32]:
         outputs = outputs_of(model, records, users)
-        known = np.where(rows >= 0, model.index.scores(outputs)[:, rows], np.float32(-np.inf))
+        known = np.where(rows >= 0, model.index.scores(records, users, outputs)[:, rows], np.float32(-np.inf))
         return known, Outputs.of(outputs).topics[:, columns]
 
     return scores
@@ -78,14 +168,14 @@ def _rival_scorers(data: Interactions, before: Interactions) -> dict[str, Scorer
     train, recent = data.without_last(HELD_OUT), recent_items(before)
     share = data.item_topics / np.maximum(data.item_topics.sum(axis=1, keepdims=True), 1)
 
-    def scorer(rival: Popularity | Transitions) -> Scorer:
+    def scorer(rival: Popularity | NextItem) -> Scorer:
         def scores(users: Int64) -> tuple[Float32, Float32]:
             found = rival.scores(recent[users])
             return found, found @ share
 
         return scores
 
-    return {"popularity": scorer(Popularity.fit(train)), "item transitions": scorer(Transitions.fit(train))}
+    return {"popularity": scorer(Popularity.fit(train)), "item transitions": scorer(NextItem.fit(train))}
 
 
 def metric_of_states(model: InterestModel, records: npt.NDArray[np.void], test_items: Int64) -> Row:
@@ -97,7 +187,11 @@ def metric_of_states(model: InterestModel, records: npt.NDArray[np.void], test_i
     users = np.flatnonzero(test_items >= 0)
     outputs = outputs_of(model, records, users)
     found = [
-        ranks(model.index.scores(outputs[part]), test_items[users[part]], model.index.seen(records, users[part]))
+        ranks(
+            model.index.scores(records, users[part], outputs[part]),
+            test_items[users[part]],
+            model.index.seen(records, users[part]),
+        )
         for part in _chunks(len(users), len(model.index))
     ]
     content = model.writes.content[model.writes.rows(model.index.hashes[test_items[users]])]

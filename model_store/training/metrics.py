@@ -10,18 +10,52 @@ import numpy as np
 import numpy.typing as npt
 
 Float32 = npt.NDArray[np.float32]
+Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
+
+
+CUTOFFS = (1, 5, 10, 20)
+RESAMPLES = 1_000
+_INTERVAL = (2.5, 97.5)
+
+
+@dataclass(frozen=True, slots=True)
+class Mean:
+    """A mean over users, and where 95 % of the means of resampled users lie (percentile bootstrap, Efron 1979)."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class AtCutoff:
+    """Of one target item each, looking at the first `cutoff` ranks alone."""
+
+    cutoff: int
+    hit_rate: Mean
+    ndcg: Mean
+    reciprocal_rank: Mean
 
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """Means over `users` users of one target item each; a target that is not rankable is a miss."""
+    """Means over users of one target item each, at each of `CUTOFFS`; a target that is not rankable is a miss."""
 
     users: int
-    hit_rate_10: float
-    ndcg_10: float
-    hit_rate_1: float
-    mean_reciprocal_rank: float
+    at: tuple[AtCutoff, ...]
+
+    def of(self, cutoff: int) -> AtCutoff:
+        """Figures at one of `CUTOFFS`."""
+        return self.at[CUTOFFS.index(cutoff)]
+
+    @property
+    def hit_rate_10(self) -> float:
+        return self.of(10).hit_rate.value
+
+    @property
+    def ndcg_10(self) -> float:
+        return self.of(10).ndcg.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +86,50 @@ def ranks(scores: Float32, targets: Int64, hidden: npt.NDArray[np.bool_]) -> Int
     return np.where(hidden[rows, targets] | np.isnan(own), scores.shape[1], better.sum(axis=1)).astype(np.int64)
 
 
-def ranking(rank: Int64) -> Ranking:
-    """Figures from ranks that start at 0."""
-    hit = rank < 10
-    return Ranking(
-        users=len(rank),
-        hit_rate_10=float(hit.mean()),
-        ndcg_10=float((hit / np.log2(rank + 2.0)).mean()),
-        hit_rate_1=float((rank == 0).mean()),
-        mean_reciprocal_rank=float((1.0 / (rank + 1.0)).mean()),
-    )
+def ranking(rank: Int64, seed: int = 0) -> Ranking:
+    """Figures from ranks that start at 0. `seed`: of the resampling behind the intervals."""
+    columns = [gain for cutoff in CUTOFFS for gain in _gains(rank, cutoff)]
+    means = _means(np.stack(columns, axis=1), np.random.default_rng(seed))
+    rows = [AtCutoff(cutoff, *means[3 * place : 3 * place + 3]) for place, cutoff in enumerate(CUTOFFS)]
+    return Ranking(len(rank), tuple(rows))
+
+
+def _gains(rank: Int64, cutoff: int) -> tuple[Float64, Float64, Float64]:
+    """Each user's hit, NDCG (one relevant item, so the ideal is 1) and reciprocal rank."""
+    hit = rank < cutoff
+    return hit.astype(np.float64), hit / np.log2(rank + 2.0), hit / (rank + 1.0)
+
+
+def _means(values: Float64, rng: np.random.Generator) -> list[Mean]:
+    """One for each column of float64 [n, columns]."""
+    count = len(values)
+    if count == 0:
+        return [Mean(0.0, 0.0, 0.0)] * values.shape[1]
+    resampled = np.empty((RESAMPLES, values.shape[1]))
+    for place in range(RESAMPLES):
+        resampled[place] = np.bincount(rng.integers(0, count, count), minlength=count) @ values
+    low, high = np.percentile(resampled / count, _INTERVAL, axis=0)
+    return [Mean(*map(float, mean)) for mean in zip(values.mean(axis=0), low, high, strict=True)]
+
+
+def top_items(scores: Float32, hidden: npt.NDArray[np.bool_], count: int) -> Int64:
+    """int64 [n, count]: the best items that are not hidden, best first; -1 where there are fewer.
+
+    scores: float32 [n, m]; hidden: bool [n, m].
+    """
+    count = min(count, scores.shape[1])
+    shown = np.where(hidden | np.isnan(scores), -np.inf, scores)
+    best = np.argpartition(-shown, count - 1, axis=1)[:, :count]
+    own = np.take_along_axis(shown, best, axis=1)
+    order = np.argsort(-own, axis=1, kind="stable")
+    best, own = np.take_along_axis(best, order, axis=1), np.take_along_axis(own, order, axis=1)
+    return np.where(np.isneginf(own), -1, best).astype(np.int64)
+
+
+def coverage(top: Int64, items: int) -> dict[int, float]:
+    """Cutoff -> share of the catalogue in somebody's first so many. top: int64 [n, k], best first, -1 for none."""
+    shown = {cutoff: np.unique(top[:, :cutoff]) for cutoff in CUTOFFS}
+    return {cutoff: int((found >= 0).sum()) / max(1, items) for cutoff, found in shown.items()}
 
 
 def topic_scores(probability: Float32, actual: Float32, top: int = 3) -> TopicScores:

@@ -1,19 +1,20 @@
 """Train a model, compare it with its rivals, and put it into the model store."""
 
 import tempfile
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
 
-from model_store.model import ModelParts, export, load_model
+from model_store.catalog.index import ItemIndex
+from model_store.model import InterestModel, ModelParts, export, load_model
 from model_store.registry import ModelRegistry
 from model_store.training import train as training
-from model_store.training.evaluate import HELD_OUT, Row, evaluate
+from model_store.training.evaluate import HELD_OUT, Row, best_transition_weight, evaluate
 from model_store.training.interactions import Interactions
+from model_store.training.report import summary, table
 from model_store.training.train import Recipe
 
 
@@ -38,13 +39,22 @@ def train_and_publish(
     with tempfile.TemporaryDirectory(prefix="interest-model-") as scratch:
         folder = Path(scratch) / version
         export(parts, folder, version)
-        rows = evaluate(load_model(folder), data)
-        export(_noted(parts, rows), folder, version)
+        model = load_model(folder)
+        index = weighted(model, data)
+        rows = evaluate(replace(model, index=index), data)
+        export(_noted(replace(parts, index=index), rows), folder, version)
         registry.publish(folder, version)
     if promote:
         registry.promote(version)
     console.print(table(data, rows))
     return version
+
+
+def weighted(model: InterestModel, data: Interactions) -> ItemIndex:
+    """The model's index with the transitions' weight that is best for the validation items."""
+    if model.index.transitions is None:
+        return model.index
+    return replace(model.index, transitions=model.index.transitions.weighted(best_transition_weight(model, data)))
 
 
 def version_name(data: str, now: datetime) -> str:
@@ -66,31 +76,8 @@ def train_with_progress(data: Interactions, recipe: Recipe, generation: int, con
         )
 
 
-def table(data: Interactions, rows: tuple[Row, ...]) -> Table:
-    """The evaluation as people read it."""
-    title = f"{data.name}: each user's last item among {len(data.items):,} ({rows[0].ranking.users:,} users)"
-    result = Table(title=title, caption=_caption(data))
-    result.add_column("", no_wrap=True)
-    for name in ("HR@10", "NDCG@10", "precision", "recall", "F1", "accuracy"):
-        result.add_column(name, justify="right", no_wrap=True)
-    for row in rows:
-        topics = row.topics
-        figures = [row.ranking.hit_rate_10, row.ranking.ndcg_10]
-        figures += [topics.precision, topics.recall, topics.f1, topics.accuracy] if topics else []
-        result.add_row(row.name, *(f"{figure:.4f}" for figure in figures))
-    return result
-
-
-def _caption(data: Interactions) -> str:
-    note = (
-        "HR, NDCG: all items ranked, seen ones left out, ties against the method. "
-        "The rest: topics of the item, by the 3 most probable ones; accuracy by the first."
-    )
-    return note if data.times == "recorded" else f"{note} The times of this set are {data.times}."
-
-
 def _noted(parts: ModelParts, rows: tuple[Row, ...]) -> ModelParts:
-    return replace(parts, made={**parts.made, "test": [asdict(row) for row in rows]})
+    return replace(parts, made={**parts.made, "test": [summary(row) for row in rows]})
 
 
-__all__ = ["table", "train_and_publish", "train_with_progress", "version_name"]
+__all__ = ["train_and_publish", "train_with_progress", "version_name"]

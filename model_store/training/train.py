@@ -6,7 +6,7 @@ Afterwards the write table is frozen: it is what states sum.
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from model_store.state.writes import WriteTable
 from model_store.training.interactions import Interactions
 from model_store.training.loss import next_item_loss, seen_sums
 from model_store.training.parallel import content_vectors, features_before
+from model_store.training.rivals import transitions_of
 from model_store.training.sequences import Batch, batches, histories
 
 # What a vector needs to be told from zero and to have room to grow.
@@ -138,6 +139,7 @@ class _Trainer:
         data, table = self._data, self._items.numpy()
         writes = WriteTable(hash_ids(list(data.items)).hash, table, self._content)
         index = ItemIndex.of(data.items, data.titles, table, self._bias.numpy(), data.item_topics, _REASONS)
+        index = replace(index, transitions=transitions_of(data))
         made = {"data": data.name, "terms": data.terms, "interactions": len(data), "recipe": asdict(self._recipe)}
         return ModelParts(generation, data.topics, self._recipe.decays, writes, self._network, index, made)
 

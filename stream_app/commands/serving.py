@@ -46,10 +46,16 @@ def served_model(settings: "Settings") -> Path:
     """A local copy of the model version that is served, checksums compared. Raises `CommandError`, `ModelError`."""
     from model_store.registry import ModelRegistry
 
-    registry = ModelRegistry(settings.models.url)
-    version = registry.current()
+    version = ModelRegistry(settings.models.url).current()
     if version is None:
         raise CommandError(
             f"no model is served in {settings.models.url}: train one (interest train), or name your store with --models"
         )
-    return registry.fetch(version, settings.data_dir / "fetched" / version)
+    return version_folder(settings, version)
+
+
+def version_folder(settings: "Settings", version: str) -> Path:
+    """A local copy of a model version, checksums compared. Raises `ModelError`."""
+    from model_store.registry import ModelRegistry
+
+    return ModelRegistry(settings.models.url).fetch(version, settings.data_dir / "fetched" / version)

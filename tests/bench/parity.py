@@ -166,7 +166,8 @@ def last_item_ranks(data: Interactions, model: InterestModel, records: Records) 
     history = data.without_last(1)
     seen = np.zeros((len(data.users), len(data.items)), np.bool_)
     seen[history.user, history.item] = True
-    scores = model.index.scores(outputs_of(model, records, np.arange(len(records))))
+    rows = np.arange(len(records))
+    scores = model.index.scores(records, rows, outputs_of(model, records, rows))
     return ranks(scores[:, index_rows(model, list(data.items))], data.last().astype(np.int64), seen)
 
 

@@ -1,6 +1,6 @@
 """The item index against a naive search, user by user."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pytest
 
 from model_store.catalog.index import ItemIndex, Picks, main_topic
+from model_store.catalog.transitions import UNIT, Transitions
 from model_store.encoder.columns import FACETS
 from model_store.state.arena import Arena
 from model_store.state.hashing import hash_id, hash_ids
@@ -18,6 +19,7 @@ from model_store.training.interactions import Interactions
 from model_store.training.states import states_of
 
 TOPICS = 5
+WEIGHT = 2.0
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ def make_world(users: int, items: int, clicks: int, seed: int = 0) -> World:
     writes = WriteTable(hash_ids(list(ids)).hash, _normal(rng, len(ids), DIM), nothing)
     arena: Arena = states_of(data, writes, Decays())
     history = [item[user == number].tolist() for number in range(users)]
+    known = item < items
+    index = replace(index, transitions=Transitions.count(user[known], item[known], items).weighted(WEIGHT))
     return World(index, arena.records, _normal(rng, users, 4 * DIM + TOPICS), history)
 
 
@@ -65,7 +69,10 @@ def test_picks_are_the_best_unseen_items(users: int, items: int, clicks: int, k:
     world = make_world(users, items, clicks)
     picks = recommend(world, k)
     scores = world.outputs[:, :DIM].astype(np.float64) @ world.index.vectors.T.astype(np.float64) + world.index.bias
+    assert world.index.transitions is not None
     for user in range(users):
+        last = [item if item < items else -1 for item in world.history[user][: -1 - min(3, clicks) : -1]]
+        scores[user] += WEIGHT * np.log1p(world.index.transitions.shares(np.array([last], np.int32))[0] / UNIT)
         seen = world.index.seen(world.records, np.array([user]))[0]
         best = [item for item in np.argsort(-scores[user]).tolist() if not seen[item]][:k]
         assert picks.item[user].tolist() == best + [-1] * (k - len(best))
@@ -175,6 +182,11 @@ def test_an_index_comes_back_as_it_was_saved(tmp_path: Path) -> None:
     for name in ("hashes", "vectors", "bias", "topic"):
         np.testing.assert_array_equal(getattr(loaded, name), getattr(index, name))
     assert loaded.hashes[3] == hash_id("item-3")
+    assert index.transitions is not None
+    assert loaded.transitions is not None
+    assert loaded.transitions.weight == WEIGHT
+    for name in ("bounds", "after", "share"):
+        np.testing.assert_array_equal(getattr(loaded.transitions, name), getattr(index.transitions, name))
 
 
 def test_columns_that_disagree_are_refused() -> None:

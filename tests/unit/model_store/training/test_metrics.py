@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model_store.training.interactions import Interactions, ItemFacts, Log, assemble
-from model_store.training.metrics import ranking, ranks, topic_scores
-from model_store.training.rivals import Popularity, Transitions, recent_items
+from model_store.training.metrics import coverage, ranking, ranks, top_items, topic_scores
+from model_store.training.rivals import NextItem, Popularity, recent_items
 
 ITEMS = 6
 
@@ -37,10 +37,45 @@ def test_a_target_without_a_number_is_a_miss() -> None:
 def test_ranking_by_hand() -> None:
     figures = ranking(np.array([0, 1, 9, 10, 400]))
     assert figures.users == 5
-    assert figures.hit_rate_10 == pytest.approx(3 / 5)
-    assert figures.hit_rate_1 == pytest.approx(1 / 5)
-    assert figures.ndcg_10 == pytest.approx((1 + 1 / math.log2(3) + 1 / math.log2(11)) / 5)
-    assert figures.mean_reciprocal_rank == pytest.approx((1 + 1 / 2 + 1 / 10 + 1 / 11 + 1 / 401) / 5)
+    assert [at.cutoff for at in figures.at] == [1, 5, 10, 20]
+    assert [at.hit_rate.value for at in figures.at] == pytest.approx([1 / 5, 2 / 5, 3 / 5, 4 / 5])
+    gains = [1, 1 / math.log2(3), 1 / math.log2(11), 1 / math.log2(12)]
+    assert [at.ndcg.value for at in figures.at] == pytest.approx([sum(gains[:hits]) / 5 for hits in (1, 2, 3, 4)])
+    parts = [1, 1 / 2, 1 / 10, 1 / 11]
+    found = [at.reciprocal_rank.value for at in figures.at]
+    assert found == pytest.approx([sum(parts[:hits]) / 5 for hits in (1, 2, 3, 4)])
+    assert (figures.hit_rate_10, figures.ndcg_10) == (figures.of(10).hit_rate.value, figures.of(10).ndcg.value)
+
+
+def test_the_interval_is_that_of_the_binomial() -> None:
+    """Of n hits and misses the bootstrap's mean is binomial: its interval is known."""
+    users, share = 4_000, 0.3
+    rank = np.where(np.arange(users) < share * users, 0, 100)
+    hit_rate = ranking(rank).of(10).hit_rate
+    margin = 1.96 * math.sqrt(share * (1 - share) / users)
+    assert hit_rate.value == pytest.approx(share)
+    assert hit_rate.low == pytest.approx(share - margin, abs=0.2 * margin)
+    assert hit_rate.high == pytest.approx(share + margin, abs=0.2 * margin)
+
+
+def test_nobody_has_no_figures() -> None:
+    nobody = ranking(np.zeros(0, np.int64))
+    assert (nobody.users, nobody.hit_rate_10, nobody.of(20).ndcg.high) == (0, 0, 0)
+
+
+@given(st.data())
+def test_top_items_against_sorting(data: st.DataObject) -> None:
+    scores = data.draw(st.lists(st.floats(-4, 4, width=16), min_size=ITEMS, max_size=ITEMS, unique=True))
+    hidden = data.draw(st.lists(st.booleans(), min_size=ITEMS, max_size=ITEMS))
+    count = data.draw(st.integers(1, ITEMS + 2))
+    found = top_items(np.array([scores], np.float32), np.array([hidden]), count)[0].tolist()
+    shown = sorted((item for item in range(ITEMS) if not hidden[item]), key=lambda item: -scores[item])
+    assert found == (shown + [-1] * ITEMS)[: min(count, ITEMS)]
+
+
+def test_coverage_by_hand() -> None:
+    top = np.array([[3, 1, -1], [3, 2, 0]])
+    assert coverage(top, 10) == {1: 0.1, 5: 0.4, 10: 0.4, 20: 0.4}
 
 
 def test_topics_by_hand() -> None:
@@ -87,7 +122,7 @@ def test_transitions_against_plain_loops(data: Interactions) -> None:
     for history in _histories(data):
         for before, after in pairwise(history):
             count[before][after] += 1
-    scores = Transitions.fit(data).scores(recent_items(data))
+    scores = NextItem.fit(data).scores(recent_items(data))
     for user, history in enumerate(_histories(data)):
         for item in range(len(data.items)):
             recent = zip(history[::-1], (1, 0.5, 0.25), strict=False)

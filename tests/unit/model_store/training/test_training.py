@@ -15,7 +15,8 @@ from model_store.registry import ModelRegistry
 from model_store.state.features import features
 from model_store.training.evaluate import HELD_OUT, evaluate, index_rows, metric_of_states
 from model_store.training.interactions import Interactions, ItemFacts, Log, assemble
-from model_store.training.publish import table, train_and_publish
+from model_store.training.publish import train_and_publish
+from model_store.training.report import table
 from model_store.training.states import states_of
 from model_store.training.train import Progress, Recipe, train
 
@@ -61,8 +62,8 @@ def trained(data: Interactions, tmp_path_factory: pytest.TempPathFactory) -> Tra
 def test_the_rule_is_learnt(trained: Trained, data: Interactions) -> None:
     model, popularity, _ = evaluate(trained.model, data)
     assert model.ranking.users == USERS
-    assert model.ranking.hit_rate_1 > 0.9
-    assert popularity.ranking.hit_rate_1 < 0.2
+    assert model.ranking.of(1).hit_rate.value > 0.9
+    assert popularity.ranking.of(1).hit_rate.value < 0.2
     assert model.topics is not None
     assert model.topics.accuracy > 0.9
 
@@ -114,7 +115,20 @@ def test_evaluation_against_plain_loops(trained: Trained, data: Interactions, ba
     ranks = np.array(_naive_ranks(trained.model, data, back))
     figures = evaluate(trained.model, data, back)[0].ranking
     assert figures.hit_rate_10 == pytest.approx((ranks < 10).mean())
-    assert figures.mean_reciprocal_rank == pytest.approx((1 / (ranks + 1)).mean(), abs=1e-3)
+    assert figures.of(20).reciprocal_rank.value == pytest.approx(
+        np.where(ranks < 20, 1 / (ranks + 1), 0).mean(), abs=1e-3
+    )
+
+
+def test_each_user_is_in_one_length_group_and_one_popularity_group(trained: Trained, data: Interactions) -> None:
+    model, *_ = evaluate(trained.model, data)
+    for groups in (model.by_length, model.by_popularity):
+        assert sum(group.users for group in groups.values()) == model.ranking.users
+        hits = sum(group.hit_rate_10 * group.users for group in groups.values())
+        assert hits == pytest.approx(model.ranking.hit_rate_10 * model.ranking.users)
+    lengths = [int((data.without_last(1).user == user).sum()) for user in range(len(data.users))]
+    assert model.by_length["10-19"].users == sum(10 <= length < 20 for length in lengths)
+    assert model.coverage[20] == 1.0
 
 
 def test_the_metric_of_states_is_that_of_the_file(trained: Trained, data: Interactions) -> None:
@@ -122,7 +136,8 @@ def test_the_metric_of_states_is_that_of_the_file(trained: Trained, data: Intera
     model = trained.model
     records = states_of(data.without_last(1), model.writes, model.decays).records
     targets = index_rows(model, list(data.items))[data.last()]
-    assert metric_of_states(model, records, targets) == evaluate(model, data)[0]
+    of_states, of_file = metric_of_states(model, records, targets), evaluate(model, data)[0]
+    assert (of_states.ranking, of_states.topics) == (of_file.ranking, of_file.topics)
     targets[3:] = -1
     assert metric_of_states(model, records, targets).ranking.users == 3
 

@@ -1,0 +1,125 @@
+"""What came right after what, and what that adds to a score.
+
+    score += weight * log1p(sum over the last three clicked items of lag weight * share(next | item) / UNIT)
+
+Counts see what a product of two short vectors cannot: that one item follows another, and hardly any other does.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from model_store.kernels import kernel
+from model_store.state.layout import RING
+from model_store.state.writes import find
+
+Float32 = npt.NDArray[np.float32]
+Int32 = npt.NDArray[np.int32]
+Int64 = npt.NDArray[np.int64]
+
+LAG_WEIGHTS = (1.0, 0.5, 0.25)
+"""Of the last clicked item, the one before it, and the one before that."""
+SHRINKAGE = 5.0
+"""Pairs that are added to an item's total: two of two say less than 200 of 200."""
+UNIT = 0.003
+"""The share at which the logarithm bends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transitions:
+    """Pairs of neighbours in users' histories, by the first item.
+
+    Attributes:
+        bounds: int64 [m + 1]; the pairs of item i are bounds[i] .. bounds[i + 1].
+        after: int32 [pairs], the second item; ascending within a first item.
+        share: float32 [pairs], the pair's count / (count of all pairs of the first item + SHRINKAGE).
+        weight: of what they add to a score; 0 adds nothing.
+    """
+
+    bounds: Int64
+    after: Int32
+    share: Float32
+    weight: float = 0.0
+
+    @staticmethod
+    def none(items: int) -> "Transitions":
+        """No pairs."""
+        return Transitions(np.zeros(items + 1, np.int64), np.empty(0, np.int32), np.empty(0, np.float32))
+
+    @staticmethod
+    def count(user: Int32, item: Int32, items: int) -> "Transitions":
+        """Of n interactions (int32 [n] each), those of a user together and in order."""
+        same = user[1:] == user[:-1]
+        code = item[:-1][same].astype(np.int64) * items + item[1:][same]
+        pairs, times = np.unique(code, return_counts=True)
+        total = np.bincount(pairs // items, weights=times, minlength=items)
+        share = times / (total[pairs // items] + SHRINKAGE)
+        bounds = np.searchsorted(pairs, np.arange(items + 1) * items)
+        return Transitions(bounds, (pairs % items).astype(np.int32), share.astype(np.float32))
+
+    def weighted(self, weight: float) -> "Transitions":
+        """The same pairs with another weight."""
+        return replace(self, weight=weight)
+
+    def shares(self, recent: Int32) -> Float32:
+        """float32 [n, m]: the sum inside the logarithm, for users whose last items are `recent` (int32 [n, 3], newest
+        first, -1 for none)."""
+        out = np.zeros((len(recent), len(self.bounds) - 1), np.float32)
+        _add_shares(out, recent, np.array(LAG_WEIGHTS, np.float32), self.bounds, self.after, self.share)
+        return out
+
+    def add_to(self, scores: Float32, recent: Int32) -> None:
+        """Add to float32 [n, m] scores, in place; `recent` as in `shares`."""
+        if self.weight and len(self.after):
+            lags = np.array(LAG_WEIGHTS, np.float32)
+            _add_logs(scores, recent, lags, self.bounds, self.after, self.share, np.float32(self.weight))
+
+
+def recent_rows(records: npt.NDArray[np.void], rows: Int64, hashes: npt.NDArray[np.uint64], slots: Int64) -> Int32:
+    """int32 [n, 3]: rows (in the table of `hashes` and `slots`) of the items that the users in `records[rows]` clicked
+    last, newest first; -1 for none, and for an item that is not in the table."""
+    out = np.empty((len(rows), len(LAG_WEIGHTS)), np.int32)
+    _recent_rows(records, rows, hashes, slots, out)
+    return out
+
+
+@kernel
+def _recent_rows(records, rows, hashes, slots, out):  # type: ignore[no-untyped-def]
+    for i in range(len(rows)):
+        record = records[rows[i]]
+        for lag in range(out.shape[1]):
+            out[i, lag] = -1
+            if lag < record.clicks:
+                out[i, lag] = find(hashes, slots, record.ring[(record.clicks - 1 - lag) % RING])
+
+
+@kernel
+def _add_shares(out, recent, lags, bounds, after, share):  # type: ignore[no-untyped-def]
+    for i in range(len(recent)):
+        for lag in range(len(lags)):
+            item = recent[i, lag]
+            if item >= 0:
+                for pair in range(bounds[item], bounds[item + 1]):
+                    out[i, after[pair]] += lags[lag] * share[pair]
+
+
+@kernel
+def _add_logs(scores, recent, lags, bounds, after, share, weight):  # type: ignore[no-untyped-def]
+    total = np.zeros(scores.shape[1], np.float32)
+    touched = np.empty(scores.shape[1], np.int32)
+    for i in range(len(recent)):
+        count = 0
+        for lag in range(len(lags)):
+            item = recent[i, lag]
+            if item >= 0:
+                for pair in range(bounds[item], bounds[item + 1]):
+                    follower = after[pair]
+                    if total[follower] == 0:
+                        touched[count] = follower
+                        count += 1
+                    total[follower] += lags[lag] * share[pair]
+        for place in range(count):
+            follower = touched[place]
+            scores[i, follower] += weight * np.log1p(total[follower] / np.float32(UNIT))
+            total[follower] = 0

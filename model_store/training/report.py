@@ -1,0 +1,84 @@
+"""An evaluation as people and scripts read it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from rich.table import Table
+
+from model_store.training.evaluate import Row
+from model_store.training.interactions import Interactions
+from model_store.training.metrics import CUTOFFS, Mean, Ranking
+
+_METRICS = {"HR": "hit_rate", "NDCG": "ndcg", "MRR": "reciprocal_rank"}
+
+
+def table(data: Interactions, rows: tuple[Row, ...]) -> Table:
+    """The evaluation as people read it."""
+    title = f"{data.name}: each user's last item among {len(data.items):,} ({rows[0].ranking.users:,} users)"
+    result = Table(title=title, caption=_caption(data))
+    result.add_column("", no_wrap=True)
+    for name in ("HR@10", "NDCG@10", "precision", "recall", "F1", "accuracy"):
+        result.add_column(name, justify="right", no_wrap=True)
+    for row in rows:
+        topics = row.topics
+        figures = [row.ranking.hit_rate_10, row.ranking.ndcg_10]
+        figures += [topics.precision, topics.recall, topics.f1, topics.accuracy] if topics else []
+        result.add_row(row.name, *(f"{figure:.4f}" for figure in figures))
+    return result
+
+
+def _caption(data: Interactions) -> str:
+    note = (
+        "HR, NDCG: all items ranked, seen ones left out, ties against the method. "
+        "The rest: topics of the item, by the 3 most probable ones; accuracy by the first."
+    )
+    return note if data.times == "recorded" else f"{note} The times of this set are {data.times}."
+
+
+def cutoffs_table(rows: Sequence[Row]) -> Table:
+    """HR, NDCG and MRR of each method at each cutoff with 95 % intervals, and how much of the catalogue it shows."""
+    result = Table(title="by cutoff, with 95 % intervals (bootstrap over users)")
+    result.add_column("", no_wrap=True)
+    for name in ("", *_METRICS, "coverage"):
+        result.add_column(name, justify="right", no_wrap=True)
+    for row in rows:
+        for place, at in enumerate(row.ranking.at):
+            figures = [_interval(getattr(at, metric)) for metric in _METRICS.values()]
+            shown = f"{row.coverage[at.cutoff]:.1%}" if row.coverage else ""
+            result.add_row("" if place else row.name, f"@{at.cutoff}", *figures, shown)
+        result.add_section()
+    return result
+
+
+def groups_table(title: str, rows: Sequence[Row], groups: Callable[[Row], Mapping[str, Ranking]]) -> Table:
+    """HR@10 / NDCG@10 of each method in each group of users."""
+    result = Table(title=f"HR@10 / NDCG@10 {title}")
+    result.add_column("", no_wrap=True)
+    for name, group in groups(rows[0]).items():
+        result.add_column(f"{name}\n{group.users:,} users", justify="right", no_wrap=True)
+    for row in rows:
+        result.add_row(row.name, *(f"{of.hit_rate_10:.3f} / {of.ndcg_10:.3f}" for of in groups(row).values()))
+    return result
+
+
+def summary(row: Row) -> dict[str, Any]:
+    """The figures that a model keeps of its evaluation."""
+    topics = asdict(row.topics) if row.topics else None
+    return {
+        "name": row.name,
+        "users": row.ranking.users,
+        "hit_rate_10": row.ranking.hit_rate_10,
+        "ndcg_10": row.ranking.ndcg_10,
+        "topics": topics,
+    }
+
+
+def document(data: Interactions, rows: Sequence[Row]) -> dict[str, Any]:
+    """Everything, for `--json`."""
+    about = {"data": data.name, "terms": data.terms, "times": data.times, "items": len(data.items)}
+    return {**about, "cutoffs": list(CUTOFFS), "methods": [asdict(row) for row in rows]}
+
+
+def _interval(mean: Mean) -> str:
+    return f"{mean.value:.4f} ({mean.low:.3f}-{mean.high:.3f})"
