@@ -64,6 +64,17 @@ def redis_options(redis: Redis) -> dict[str, Any]:
     return options
 
 
+def mend_of_redis(error: Exception, otherwise: str) -> str:
+    """What to do about an error of a Redis client: about who lets whom in, or else what is given."""
+    from redis.exceptions import AuthenticationError  # late: kafka's commands do without this package
+
+    if is_refusal(error):
+        return "check INTEREST_REDIS__TLS__CA_FILE, and the names and the dates in the certificates"
+    if isinstance(error, AuthenticationError):
+        return "check INTEREST_REDIS__USERNAME and INTEREST_REDIS__PASSWORD"
+    return otherwise
+
+
 def is_refusal(error: BaseException) -> bool:
     """Is it a certificate that one side does not accept? Waiting does not mend that, unlike a server that is away."""
     seen: BaseException | None = error

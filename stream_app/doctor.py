@@ -62,7 +62,7 @@ def _topic_check(name: str, findings: list[topics.Finding], fine: str) -> Check:
 def _redis(settings: Settings) -> Iterator[Check]:
     import redis
 
-    from stream_app.access import redis_options
+    from stream_app.access import mend_of_redis, redis_options
     from stream_app.logs import masked
     from stream_app.masking import hidden
 
@@ -80,7 +80,7 @@ def _redis(settings: Settings) -> Iterator[Check]:
         server_s = _redis_time(client)
         after = time.time()
     except redis.RedisError as problem:
-        mend = "start it, or name yours with --redis URL or INTEREST_REDIS__URL"
+        mend = mend_of_redis(problem, "start it, or name yours with --redis URL or INTEREST_REDIS__URL")
         yield Check("Redis reachable", False, f"{where}: {hidden(str(problem))}", mend)
         yield Check("clock", None, "not asked: Redis is not reachable")
         return

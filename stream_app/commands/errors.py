@@ -44,7 +44,10 @@ def _is_a(problem: Exception, name: str) -> bool:
 
 
 def _redis_message(problem: Exception) -> str:
-    return f"Redis: {str(problem).rstrip('.')}. Start it, or name yours with --redis URL or INTEREST_REDIS__URL"
+    from stream_app.access import mend_of_redis
+
+    mend = mend_of_redis(problem, "start it, or name yours with --redis URL or INTEREST_REDIS__URL")
+    return f"Redis: {str(problem).rstrip('.')}: {mend}"
 
 
 def _settings_message(problem: Exception) -> str:

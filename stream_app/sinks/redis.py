@@ -20,7 +20,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_delay, wait_exponential, wait_random
 
-from stream_app.access import is_refusal, redis_options
+from stream_app.access import is_refusal, mend_of_redis, redis_options
 from stream_app.contracts.errors import SinkStopped
 from stream_app.contracts.redis_layout import (
     EVERYBODY,
@@ -266,9 +266,10 @@ class RedisSink:
                 f"{where} did not accept writes for {self._settings.give_up_s:g} s ({why}). Check that it runs, can be"
                 " reached and has memory left. Nothing is lost: what is missing is written when this is started again."
             )
+        rights = "check the rights of the user, and that no other program writes keys named interest:* or rec:*"
         return (
-            f"{where} refuses writes ({why}). Check the rights of the user, and that no other program writes keys named"
-            " interest:* or rec:*. Nothing is lost: what is missing is written when this is started again."
+            f"{where} refuses writes ({why}): {mend_of_redis(error, rights)}. Nothing is lost: what is missing is "
+            "written when this is started again."
         )
 
 

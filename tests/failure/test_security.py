@@ -1,5 +1,6 @@
 """Nobody in: a real Kafka with SASL and TLS, a real Redis with TLS and access lists, and a secret that never shows."""
 
+import asyncio
 import json
 import os
 import subprocess
@@ -16,10 +17,12 @@ import redis
 from stream_app import topics
 from stream_app.access import kafka_options, redis_options, tls_context
 from stream_app.client import InterestReader
+from stream_app.contracts.errors import SinkStopped
 from stream_app.faust_slab.fatal import EXIT_STOPPED
 from stream_app.local import redis_binary
 from stream_app.local.server import HOST
 from stream_app.settings import Kafka, Log, Settings, environment, load
+from stream_app.sinks.redis import RedisSink
 from tests.authorities import Authority
 from tests.bench.ground import unique
 from tests.bench.model import catalogue_model
@@ -272,8 +275,8 @@ def test_every_command_gets_in_and_tells_no_secret(fortress: Fortress, nursery: 
         ("expired", "certificate has expired"),
         ("key password", "certificate files cannot be used"),
         ("no rights", "TopicAuthorizationFailed|does not exist|forbids"),
-        ("redis password", "refuses writes"),
-        ("redis authority", "CERTIFICATE_VERIFY_FAILED"),
+        ("redis password", "check INTEREST_REDIS__USERNAME"),
+        ("redis authority", "check INTEREST_REDIS__TLS__CA_FILE"),
     ],
 )
 def test_who_is_not_let_in_hears_why_and_stops(fortress: Fortress, fault: str, says: str, tmp_path: Path) -> None:
@@ -303,12 +306,22 @@ def test_a_redis_with_a_bad_certificate_is_not_talked_to(fortress: Fortress, fau
     authority = Authority(tmp_path)
     host = "127.0.0.9" if fault == "wrong host" else HOST
     certificate = authority.issue("bad", host, expired=fault == "expired")
-    settings = fortress.settings("secure", tls={"ca_file": authority.file})
+    says = {"expired": "certificate has expired", "wrong host": "certificate is not valid for '127.0.0.1'"}[fault]
+    users = "user default on nopass ~* +@all\n"
     assert REDIS
-    with GuardedRedis(tmp_path / "redis", REDIS, authority, certificate, "user default on nopass ~* +@all\n") as bad:
-        client = redis.Redis.from_url(bad.tls_url, **redis_options(settings.redis))
-        with pytest.raises(redis.ConnectionError, match="certificate"):
-            client.ping()
+    with GuardedRedis(tmp_path / "redis", REDIS, authority, certificate, users) as bad:
+        settings = fortress.settings("secure", redis=bad, tls={"ca_file": authority.file})
+        with pytest.raises(SinkStopped, match=rf"{says}.*check INTEREST_REDIS__TLS__CA_FILE"):
+            asyncio.run(opened(settings))
+
+
+async def opened(settings: Settings) -> None:
+    """As a worker's start does it."""
+    sink = RedisSink(settings.redis)
+    try:
+        await sink.open()
+    finally:
+        await sink.close()
 
 
 def test_redis_asks_for_a_certificate_too(fortress: Fortress, tmp_path: Path) -> None:
