@@ -11,6 +11,7 @@ from tests.bench.ground import unique
 from tests.bench.model import catalogue_model
 from tests.failure.crew import Member, make_topics, member_settings
 from tests.failure.found import look, read_topic
+from tests.failure.nursery import Nursery
 from tests.failure.service import Neighbour, wait_for
 
 # The servers' part is the same on both; `tests/contract` tries the other one.
@@ -20,15 +21,17 @@ PARTITIONS = 2
 USERS_EACH = 20
 
 
-def test_a_frozen_worker_does_no_harm_when_it_wakes(kafka: LocalKafka, redis_url: str, tmp_path: Path) -> None:
+def test_a_frozen_worker_does_no_harm_when_it_wakes(
+    kafka: LocalKafka, redis_url: str, nursery: Nursery, tmp_path: Path
+) -> None:
     """It is frozen with events applied and not committed; another takes its partitions; then it goes on."""
     url, name = redis_url.removesuffix("0") + "4", unique("zombie")
     model = catalogue_model(tmp_path / "models", 40)
     seldom = {"commit_interval_s": 5.0}
-    frozen = Member(
-        member_settings(kafka.bootstrap, url, model, name, tmp_path, PARTITIONS, kafka=seldom), tmp_path / "1"
-    )
-    other = Member(member_settings(kafka.bootstrap, url, model, name, tmp_path, PARTITIONS), tmp_path / "2")
+    seldom_settings = member_settings(kafka.bootstrap, url, model, name, tmp_path, PARTITIONS, kafka=seldom)
+    often_settings = member_settings(kafka.bootstrap, url, model, name, tmp_path, PARTITIONS)
+    frozen = Member(seldom_settings, tmp_path / "1", nursery)
+    other = Member(often_settings, tmp_path / "2", nursery)
     make_topics(frozen.settings)
     service = Neighbour(frozen.settings)
     users = [user for partition in range(PARTITIONS) for user in service.users_in(partition, USERS_EACH)]

@@ -15,6 +15,7 @@ from tests.bench.ground import Broker, unique
 from tests.bench.model import catalogue_model
 from tests.failure.crew import Member, make_topics, member_settings
 from tests.failure.found import read_topic
+from tests.failure.nursery import Nursery
 from tests.failure.service import Neighbour, wait_for
 
 # `tests/contract` tries the sinks on both servers; the worker is the same on both.
@@ -34,6 +35,7 @@ class Place:
     redis_url: str
     model_url: str
     folder: Path
+    nursery: Nursery
 
     def member(self, name: str, number: int = 1, **sections: Any) -> Member:
         """A worker of the group `name`, not started."""
@@ -41,13 +43,14 @@ class Place:
             self.bootstrap, sections.pop("redis_url", self.redis_url), sections.pop("model_url", self.model_url),
             name, self.folder, PARTITIONS, **sections,
         )  # fmt: skip
-        return Member(settings, self.folder / f"{name}-{number}.log")
+        return Member(settings, self.folder / f"{name}-{number}.log", self.nursery)
 
 
 @pytest.fixture(scope="module")
-def place(kafka: LocalKafka, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Place:
+def place(kafka: LocalKafka, redis_url: str, nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Place:
     folder = tmp_path_factory.mktemp("life")
-    return Place(kafka.bootstrap, redis_url.removesuffix("0") + "2", catalogue_model(folder / "models", 40), folder)
+    model_url = catalogue_model(folder / "models", 40)
+    return Place(kafka.bootstrap, redis_url.removesuffix("0") + "2", model_url, folder, nursery)
 
 
 @dataclass
