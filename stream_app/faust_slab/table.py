@@ -20,6 +20,12 @@ class SlabTable(faust.Table):
 class SlabTableManager(TableManager):
     _recovery: Recovery | None
 
+    async def on_start(self) -> None:
+        """Faust first waits a second for tables that are declared late; ours is there."""
+        if not self.should_stop:
+            await self._update_channels()
+            await self.recovery.start()
+
     @property
     def recovery(self) -> Recovery:
         if self._recovery is None:
