@@ -236,6 +236,7 @@ def _carry_out(client: Any, store: Store, case: list[Any]) -> bool:
 
 def _write_both(client: Any, store: Store, case: list[Any]) -> bool:
     views, sound = _command(case)
+    _check_keys(case[5], _parted(sound)[0])
     command = _hurt(sound, Random(case[6]), case[7])
     answer = _sent(client, command)
     try:
@@ -246,6 +247,14 @@ def _write_both(client: Any, store: Store, case: list[Any]) -> bool:
         return True
     assert answer == expected, f"{answer!r}, not {expected}"
     return False
+
+
+def _check_keys(rows: list[Any], keys: list[bytes]) -> None:
+    """The users' own, and no two users share one."""
+    named = [user for user, _, erased, recommendation in rows if erased or recommendation is not None]
+    own = [_key(b"interest:", user) for user, *_ in rows] + [_key(b"rec:", user) for user in named]
+    assert keys == own
+    assert len(set(keys)) == len(keys)
 
 
 def _command(case: list[Any]) -> tuple[InterestViews, list[Any]]:
