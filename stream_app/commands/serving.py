@@ -55,7 +55,14 @@ def served_model(settings: "Settings") -> Path:
 
 
 def version_folder(settings: "Settings", version: str) -> Path:
-    """A local copy of a model version, checksums compared. Raises `ModelError`."""
+    """A local copy of a model version, checksums compared. Raises `CommandError`, `ModelError`."""
     from model_store.registry import ModelRegistry
 
-    return ModelRegistry(settings.models.url).fetch(version, settings.data_dir / "fetched" / version)
+    folder = settings.data_dir / "fetched" / version
+    try:
+        return ModelRegistry(settings.models.url).fetch(version, folder)
+    except OSError as problem:
+        raise CommandError(
+            f"model {version} cannot be copied from {settings.models.url} to {folder} ({problem}): check that the "
+            "store can be read, and give INTEREST_DATA_DIR a folder that may be written to and has room"
+        ) from problem

@@ -40,6 +40,9 @@ class SlabApp(faust.App):
         await self.before_start()
         await super().on_start()
 
+    def _create_directories(self) -> None:
+        """The store is memory: Faust has nothing to put there."""
+
     def _new_transport(self) -> SlabTransport:
         return SlabTransport(self.conf.broker_consumer, self)
 
@@ -63,7 +66,6 @@ def faust_settings(settings: Settings) -> dict[str, Any]:
         "TableManager": SlabTableManager,
         "PartitionAssignor": AnnouncingAssignor,
         "agent_supervisor": "mode.CrashingSupervisor",  # a net below stop_process: never restart an agent on its stream
-        "datadir": str(settings.data_dir / "faust"),
         "topic_partitions": kafka.partitions,
         "topic_replication_factor": kafka.replication,
         "topic_disable_leader": True,  # the leader topic serves only timers that we don't use

@@ -15,6 +15,7 @@ from stream_app.commands.options import settings_of
 from stream_app.commands.serving import served_model
 from stream_app.contracts.errors import StopWorker
 from stream_app.settings import load
+from tests.bench.model import catalogue_model
 
 COMMANDS = [
     [],
@@ -131,6 +132,14 @@ def test_options_win_over_environment_and_file(monkeypatch: pytest.MonkeyPatch, 
 def test_worker_without_a_model_says_how_to_get_one(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="interest train"):
         served_model(load(models={"url": str(tmp_path / "models")}))
+
+
+def test_worker_that_cannot_write_to_its_folder_says_which(tmp_path: Path) -> None:
+    taken = tmp_path / "taken"
+    taken.write_text("a file")
+    store = catalogue_model(tmp_path / "models", 20)
+    with pytest.raises(CommandError, match=rf"cannot be copied .* to {taken}/fetched .* INTEREST_DATA_DIR"):
+        served_model(load(models={"url": store}, data_dir=taken))
 
 
 def test_worker_that_stops_itself_exits_with_70() -> None:
