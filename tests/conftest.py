@@ -8,6 +8,7 @@ import pytest
 
 from stream_app.local import LocalKafka, LocalValkey, redis_binary
 from tests.failure.nursery import Nursery
+from tests.failure.rights import GUARDED
 
 # A first call may compile a kernel, and the machine may be busy: how long an example takes says nothing.
 hypothesis.settings.register_profile("interest", deadline=None)
@@ -20,7 +21,7 @@ REDIS_SERVERS = ["valkey", *(["redis"] if redis_binary() else [])]
 @pytest.fixture(scope="session")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalKafka]:
     """A running broker. Tests share it: give topics and groups names of their own."""
-    with LocalKafka(tmp_path_factory.mktemp("kafka") / "broker") as server:
+    with LocalKafka(tmp_path_factory.mktemp("kafka") / "broker", properties=GUARDED) as server:
         yield server
 
 

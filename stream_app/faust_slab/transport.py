@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from aiokafka.errors import (
     CommitFailedError,
+    ConsumerStoppedError,
     IllegalStateError,
     KafkaError,
     NoError,
@@ -59,7 +60,15 @@ class SlabConsumerThread(driver.AIOKafkaConsumerThread):
         kafka, coordinator = self.app.kafka, self._ensure_consumer()._coordinator
         self._lease = Lease(kafka.session_timeout_s, kafka.rebalance_timeout_s)
         coordinator._send_req = self._renewing(coordinator._send_req)
+        coordinator._push_error_to_user = self._answer_group_error
         await self.require_agreement()
+
+    async def _answer_group_error(self, error: Exception) -> None:
+        """aiokafka's coordinator rests until somebody takes the error from it, which Faust never does: it would not ask
+        the group again."""
+        if not getattr(error, "retriable", False):
+            stop_process("group", StopWorker(_outcast_message(self.app.kafka.group, error)))
+        await asyncio.sleep(_ASK_AGAIN_S)
 
     def _renewing(self, send: Callable[[Any], Awaitable[Any]]) -> Callable[[Any], Awaitable[Any]]:
         """The coordinator's way to ask the group, which renews the lease: aiokafka tells nobody of its heartbeats."""
@@ -131,6 +140,10 @@ class SlabConsumerThread(driver.AIOKafkaConsumerThread):
         except (OffsetOutOfRangeError, NoOffsetForPartitionError) as error:
             await self._out_of_range(consumer, error)
             return {}
+        except ConsumerStoppedError:
+            raise
+        except KafkaError as error:
+            raise StopWorker(_unfetched_message(before, error)) from error
         if assignment is not consumer._subscription.subscription.assignment:
             return {}  # positions of before and after a rebalance; recovery seeks
         after = _positions(assignment, before)
@@ -185,8 +198,8 @@ class SlabConsumerThread(driver.AIOKafkaConsumerThread):
         return True
 
     def fenced(self) -> bool:
-        """Whether the group has dropped this member."""
-        return self._generation == driver.DEFAULT_GENERATION_ID
+        """Whether the group has dropped this member, or it has not asked to be one yet."""
+        return self._consumer is None or self._generation == driver.DEFAULT_GENERATION_ID
 
     def is_member(self) -> bool | None:
         """Whether the partitions are still this member's; None if only the group's next answer can tell."""
@@ -418,7 +431,23 @@ def _uncommitted_message(offsets: Mapping[Any, Any], error: Exception) -> str:
     places = ", ".join(f"{tp.topic}[{tp.partition}]" for tp in offsets)
     return (
         f"Kafka did not take the offsets of {places} ({type(error).__name__}: {error}). Check that this user may "
-        "read the group. Nothing is lost: a restart reads again what is not committed, and counts it once"
+        "read the group and the topics. Nothing is lost: a restart reads again what is not committed, and counts it "
+        "once"
+    )
+
+
+def _outcast_message(group: str, error: Exception) -> str:
+    return (
+        f"the group {group} does not let this worker be a member ({type(error).__name__}: {error}). Check that this "
+        "user may read the group. Nothing is lost: a restart reads again what is not committed, and counts it once"
+    )
+
+
+def _unfetched_message(places: Iterable[Any], error: Exception) -> str:
+    topics = ", ".join(sorted({tp.topic for tp in places}))
+    return (
+        f"Kafka does not give out records of one of {topics} ({type(error).__name__}: {error}). Check that this user "
+        "may read it. Nothing is lost: a restart reads again what is not committed, and counts it once"
     )
 
 

@@ -4,13 +4,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+from confluent_kafka.admin import (
+    AclOperation,
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    ResourceType,
+)
 
 from stream_app.faust_slab.fatal import EXIT_STOPPED
 from stream_app.local import LocalKafka, LocalValkey
 from stream_app.settings import Settings
 from tests.bench.ground import Broker, unique
 from tests.bench.model import catalogue_model
+from tests.failure import rights
 from tests.failure.crew import Member, make_topics, member_settings
 from tests.failure.found import look
 from tests.failure.nursery import Nursery
@@ -145,10 +153,32 @@ def test_nothing_is_committed_past_a_topic_that_is_gone(
         story.is_made_good(2, letters + 1)
 
 
+@pytest.mark.parametrize("kind", [ResourceType.GROUP, ResourceType.TOPIC])
+def test_nothing_is_committed_without_the_right_to_read(
+    kind: ResourceType, kafka: LocalKafka, valkey: LocalValkey, nursery: Nursery, tmp_path: Path
+) -> None:
+    """Kafka refuses the group's offsets, or the events; it may forbid so while workers run."""
+    with Story(kafka, valkey, nursery, tmp_path) as story:
+        mine, before = story.settings.kafka, story.committed()
+        name = mine.group if kind is ResourceType.GROUP else mine.topics.clicks
+        rights.withdraw(kafka.bootstrap, kind, name, AclOperation.READ)
+        story.everybody_clicks()
+        assert story.member.wait_exit(END_S) == EXIT_STOPPED
+        assert story.committed() == before
+        assert "this user may read" in _explanation(story.member)
+        rights.give_back(kafka.bootstrap, kind, name)
+        story.is_made_good(2, 0)
+
+
 def _explains(member: Member, topic: str, said: str) -> None:
-    """One line of explanation, no traceback."""
+    told = _explanation(member)
+    assert f"Kafka did not take records for {topic}[" in told
+    assert said in told
+
+
+def _explanation(member: Member) -> str:
+    """One line, no traceback."""
     told = [line for line in member.log_text().splitlines() if "worker stopped" in line]
     assert len(told) == 1
-    assert f"Kafka did not take records for {topic}[" in told[0]
-    assert said in told[0]
     assert "Traceback" not in member.log_text()
+    return told[0]
