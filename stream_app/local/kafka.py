@@ -126,8 +126,11 @@ class LocalKafka(LocalServer):
             **self._extra,
         }
 
+    def _cluster_id(self) -> str:
+        return new_cluster_id()
+
     def _format(self) -> None:
-        tool = ["kafka.tools.StorageTool", "format", "-t", _cluster_id(), "-c", str(self._properties_file)]
+        tool = ["kafka.tools.StorageTool", "format", "-t", self._cluster_id(), "-c", str(self._properties_file)]
         done = subprocess.run(
             [java(), *JVM, "-cp", self._class_path, *tool], capture_output=True, text=True, check=False, timeout=60
         )
@@ -142,6 +145,7 @@ def java() -> str:
     return str(JAVA)
 
 
-def _cluster_id() -> str:
+def new_cluster_id() -> str:
+    """An id that no other cluster has."""
     # Not with a dash in front: Kafka's tool would take it for an option.
     return "A" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")[1:]

@@ -28,11 +28,13 @@ from stream_app.local import LeashedProcess, LocalKafka, LocalValkey
 from tests.bench.ground import HEAP_MB, Broker, unique
 from tests.bench.model import catalogue_model
 from tests.bench.report import console, save
+from tests.failure.cluster import Cluster
 from tests.failure.crew import READY_S, Member, make_topics, member_settings
 from tests.failure.found import Found, look
 from tests.failure.nursery import Nursery
 from tests.failure.people import ITEMS, Event, user_ids
 from tests.failure.producer import Orders
+from tests.failure.rights import GUARDED
 from tests.failure.stage import Fault, Stage, all_faults
 from tests.failure.truth import read_journal
 from tests.failure.verdict import Verdict, judge
@@ -58,6 +60,7 @@ class Plan:
         faults: name -> how often, besides the kills.
         seconds: time over which all of it is spread; it takes longer where recovery does.
         control: the protection that is taken out of all workers.
+        brokers: in the cluster; of everything there are as many copies, 3 at most.
         points: boundaries of steps at which `kill-at-step` kills.
     """
 
@@ -72,6 +75,7 @@ class Plan:
     session_s: float = 6.0
     control: str | None = None
     points: tuple[str, ...] = POINTS
+    brokers: int = 1
 
     def shuffled_points(self) -> Iterator[str]:
         """All of `points` in a random order, again and again."""
@@ -177,14 +181,18 @@ class Supervisor:
 class Chaos:
     """One run on given servers."""
 
-    def __init__(self, kafka: LocalKafka, redis: LocalValkey, folder: Path, plan: Plan) -> None:
+    def __init__(self, kafka: LocalKafka | Cluster, redis: LocalValkey, folder: Path, plan: Plan) -> None:
         self.plan, self.outcome, self._began_s = plan, Outcome(plan), time.monotonic()
         self._kafka, self._redis, self._folder = kafka, redis, folder
         self._faults = all_faults()
         self._strokes = [self._faults[name] for name in plan.strokes()]
         name = unique("chaos")
         model = catalogue_model(folder / f"{name}-models", ITEMS)
-        session = {"session_timeout_s": plan.session_s, "heartbeat_s": plan.session_s / 6}
+        session = {
+            "session_timeout_s": plan.session_s,
+            "heartbeat_s": plan.session_s / 6,
+            "replication": min(plan.brokers, 3),
+        }
         self.settings = [
             member_settings(kafka.bootstrap, redis.url, model, name, folder, plan.partitions, kafka=session)
             for _ in range(plan.workers)
@@ -311,6 +319,7 @@ def main(
         list[str] | None, typer.Option(help="A fault, or NAME=TIMES; may be repeated. `all` is each of them.")
     ] = None,
     terms: Annotated[int, typer.Option(help="As --fault term=N.")] = 0,
+    brokers: Annotated[int, typer.Option(help="Kafka brokers; some faults need 3.")] = 1,
     control: Annotated[str | None, typer.Option(help=f"Take a protection out: {', '.join(CONTROLS)}.")] = None,
     faults: Annotated[bool, typer.Option("--faults", help="List the faults and end.")] = False,
     json: Annotated[Path | None, typer.Option(help="Write the figures here.")] = None,
@@ -319,12 +328,12 @@ def main(
     if faults:
         console.print(fault_table(all_faults()))
         return
-    wanted = _faults(fault or [], terms)
+    wanted = _faults(fault or [], terms, brokers)
     deaths = (0 if fault else 20) if kills is None else kills
-    plan = Plan(deaths, wanted, workers, minutes * 60, seed, rate, users, partitions, session, control)
+    plan = Plan(deaths, wanted, workers, minutes * 60, seed, rate, users, partitions, session, control, brokers=brokers)
     if control not in (None, *CONTROLS):
         raise typer.BadParameter(f"{control} is none of {', '.join(CONTROLS)}", param_hint="--control")
-    with servers() as (kafka, redis, folder), Nursery() as nursery:
+    with servers(brokers) as (kafka, redis, folder), Nursery() as nursery:
         outcome, _, _ = Chaos(kafka, redis, folder, plan).run(nursery)
     save(json, outcome.as_dict())
     for note in outcome.notes:
@@ -336,13 +345,16 @@ def main(
     raise typer.Exit(0 if outcome.sound else 1)
 
 
-def _faults(named: list[str], terms: int) -> dict[str, int]:
+def _faults(named: list[str], terms: int, brokers: int) -> dict[str, int]:
     known, wanted = all_faults(), {"term": terms} if terms else {}
     for one in named:
         name, _, times = one.partition("=")
         if name != "all" and name not in known:
             raise typer.BadParameter(f"{name} is no fault; --faults lists them", param_hint="--fault")
-        for each in known if name == "all" else [name]:
+        feasible = [one.name for one in known.values() if one.fits(brokers)]
+        if name != "all" and name not in feasible:
+            raise typer.BadParameter(f"{name} needs --brokers {known[name].brokers}", param_hint="--fault")
+        for each in feasible if name == "all" else [name]:
             wanted[each] = wanted.get(each, 0) + int(times or 1)
     return wanted
 
@@ -356,13 +368,17 @@ def fault_table(known: Mapping[str, Fault]) -> Table:
 
 
 @contextmanager
-def servers() -> Iterator[tuple[LocalKafka, LocalValkey, Path]]:
-    """A broker and a Valkey that faults may strike, and a folder; gone afterwards."""
+def servers(brokers: int = 1) -> Iterator[tuple[LocalKafka | Cluster, LocalValkey, Path]]:
+    """A broker or more, and a Valkey, that faults may strike, and a folder; gone afterwards."""
     import tempfile
 
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="interest-chaos-")))
-        kafka = stack.enter_context(LocalKafka(folder / "kafka", heap_mb=HEAP_MB))
+        kafka = stack.enter_context(
+            LocalKafka(folder / "kafka", heap_mb=HEAP_MB, properties=GUARDED)
+            if brokers == 1
+            else Cluster(folder / "kafka", brokers)
+        )
         yield kafka, stack.enter_context(LocalValkey(folder / "valkey")), folder
 
 

@@ -23,7 +23,8 @@ STOP_S = 30.0
 class Member(Worker):
     """One worker's place: `start` it, end it in one way or another, start it again. Its log goes on in one file.
 
-    With a nursery it starts in a second, and can be wounded; `always` are wounds that it has at each start.
+    With a nursery it starts in a second, and can be wounded; `always` are wounds that it has at each start. `told` are
+    variables by which an operator starts it otherwise.
     """
 
     def __init__(
@@ -33,6 +34,7 @@ class Member(Worker):
         self.settings, self.name = settings, log.stem
         self._nursery, self._always, self._healthy = nursery, always, dict(self._env)
         self._lock, self._meant_to_run = threading.Lock(), False
+        self.told: dict[str, str] = {}
 
     def start(self, wounds: Sequence[wounds.Wound] = ()) -> None:
         """Returns at once; see `wait_ready`. One with wounds is not expected to stay."""
@@ -41,7 +43,7 @@ class Member(Worker):
             self._meant_to_run = not wounds
 
     def _start(self, given: Sequence[wounds.Wound]) -> None:
-        self._env = self._healthy | wounds.environment([*self._always, *given])
+        self._env = self._healthy | self.told | wounds.environment([*self._always, *given])
         self.__enter__()
 
     def _launch(self) -> ProcessGroup:
@@ -56,6 +58,11 @@ class Member(Worker):
             if code is not None:
                 self._start(())
             return code
+
+    def leave_alone(self) -> None:
+        """Nobody starts it again when it ends."""
+        with self._lock:
+            self._meant_to_run = False
 
     def kill(self) -> None:
         """`kill -9`."""

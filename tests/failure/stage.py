@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from stream_app.local import LocalKafka, LocalValkey
 from stream_app.settings import Settings
+from tests.failure.cluster import Cluster
 from tests.failure.crew import Member
 
 
@@ -23,13 +24,19 @@ class Stage:
     """
 
     members: Sequence[Member]
-    kafka: LocalKafka
+    kafka: LocalKafka | Cluster
     redis: LocalValkey
     dice: random.Random
     say: Callable[[str], None]
     ended: Callable[[Member, int], None]
     points: Iterator[str]
     struck: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def cluster(self) -> Cluster:
+        """For faults that need several brokers."""
+        assert isinstance(self.kafka, Cluster)
+        return self.kafka
 
     @property
     def settings(self) -> Settings:
@@ -62,12 +69,19 @@ class Fault:
         strike: makes it happen once, and returns when it is over.
         exits: a worker may stop itself (70) because of it.
         empties_redis: users vanish from Redis; the fault itself brings them back.
+        brokers: it needs a cluster of so many.
+        alone: it needs a broker that is alone.
     """
 
     name: str
     strike: Strike
     exits: bool = False
     empties_redis: bool = False
+    brokers: int = 1
+    alone: bool = False
+
+    def fits(self, brokers: int) -> bool:
+        return brokers == 1 if self.alone else brokers >= self.brokers
 
     @property
     def meaning(self) -> str:
@@ -77,12 +91,14 @@ class Fault:
 FAULTS: dict[str, Fault] = {}
 
 
-def fault(*, exits: bool = False, empties_redis: bool = False) -> Callable[[Strike], Strike]:
+def fault(
+    *, exits: bool = False, empties_redis: bool = False, brokers: int = 1, alone: bool = False
+) -> Callable[[Strike], Strike]:
     """Puts a function into the list, under its name with dashes."""
 
     def listed(strike: Strike) -> Strike:
         name = strike.__name__.replace("_", "-")
-        FAULTS[name] = Fault(name, strike, exits, empties_redis)
+        FAULTS[name] = Fault(name, strike, exits, empties_redis, brokers, alone)
         return strike
 
     return listed
