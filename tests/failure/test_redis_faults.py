@@ -24,6 +24,7 @@ from stream_app.rebuild import RebuildError, Rebuilt, rebuild
 from stream_app.settings import environment
 from tests.bench.ground import unique
 from tests.bench.model import catalogue_model, current_model
+from tests.failure import snapshots
 from tests.failure.crew import Member, make_topics, member_settings
 from tests.failure.nursery import Nursery
 from tests.failure.service import Neighbour, wait_for
@@ -145,7 +146,12 @@ def full(place: Place) -> None:
         client.config_set("maxmemory", 0)
 
 
-@pytest.mark.parametrize("fault", [killed, paused, slow, cut_off, read_only, full])
+def cannot_save(place: Place) -> None:
+    with snapshots.failing(place.first):
+        time.sleep(MOMENT_S)
+
+
+@pytest.mark.parametrize("fault", [killed, paused, slow, cut_off, read_only, full, cannot_save])
 def test_events_wait_until_redis_takes_writes_again(fault: Callable[[Place], None], place: Place) -> None:
     users = _users(place)
     _click(place, users, 1)

@@ -11,13 +11,16 @@ from pathlib import Path
 
 import redis
 
+from stream_app.faust_slab.fatal import EXIT_STOPPED
 from stream_app.local import LocalValkey
 from stream_app.settings import environment
+from tests.failure import snapshots
 from tests.failure.stage import Stage, fault
 
 MOMENT_S = 4.0
 """Much shorter than the workers' patience."""
 COMMAND_S = 180.0
+STOPPED_S = 60.0
 
 
 @fault()
@@ -55,6 +58,28 @@ def redis_full(stage: Stage) -> None:
         client.config_set("maxmemory", 1)
         time.sleep(MOMENT_S)
         client.config_set("maxmemory", 0)
+
+
+@fault()
+def redis_cannot_save(stage: Stage) -> None:
+    """Redis takes no writes, since its snapshots fail (MISCONF)."""
+    with snapshots.failing(stage.redis):
+        time.sleep(MOMENT_S)
+
+
+@fault()
+def redis_cannot_save_for_long(stage: Stage) -> None:
+    """The same for longer than workers wait: they stop."""
+    for member in stage.members:
+        member.leave_alone()
+    with snapshots.failing(stage.redis):
+        for member in stage.members:
+            code = member.wait_exit(stage.settings.redis.give_up_s + STOPPED_S)
+            end = member.log_text()[-1500:]
+            if code != EXIT_STOPPED or "MISCONF" not in end:
+                raise AssertionError(f"{member.name} ended with {code} while Redis could not save: {end}")
+    for member in stage.members:
+        member.start()
 
 
 @fault()
