@@ -8,9 +8,10 @@ another group.
 
 import json
 import random
+import signal
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from typing import Annotated
 
@@ -26,12 +27,14 @@ from tests.failure.crew import Member, make_topics, member_settings
 from tests.failure.found import look
 from tests.failure.nursery import Nursery
 from tests.failure.people import ITEMS, Event, crowd, life_of
-from tests.failure.verdict import judge
+from tests.failure.verdict import Verdict, judge
+from tests.failure.wounds import Wound
 
 PARTITIONS = 6
 PEOPLE, ACTS = 600, 8
 DELETED = 50
 COMMIT_S = 120.0
+GO_ON_S = 10.0
 FINE = {0, -15}
 """A worker that is told to stop while TensorFlow is being imported dies of the signal itself."""
 
@@ -63,8 +66,10 @@ class Backlog:
         self._first = self._settings(self._name)
         make_topics(self._first)
         self._delete_some()
-        self.journal = list(self._acts(seed))
-        self._send(self.journal)
+        self._people = [person for person in crowd(PEOPLE, seed) if life_of(person.user) != "reborn"]
+        self.journal: list[Event] = []
+        for _ in range(ACTS):
+            self.everybody_acts()
 
     def round(self, nursery: Nursery, tally: Tally) -> None:
         """A new group reads everything, by one or two workers, of which some are killed early."""
@@ -87,6 +92,32 @@ class Backlog:
             codes = [member.terminate() for member in members]
         self._judge(settings[0], codes, tally)
 
+    def begun(self, nursery: Nursery) -> Settings:
+        """A group whose only worker was killed after its first write of states, so before its first commit."""
+        settings = self._settings(unique("group"))
+        topics.create(settings)
+        member = Member(settings, self._on.folder / f"{settings.kafka.group}-begins.log", nursery)
+        member.start([{"kill": "after KafkaChangelog.write", "at": 1}])
+        assert member.wait_exit(COMMIT_S) == -signal.SIGKILL, member.log_text()
+        return settings
+
+    def gone_on(self, settings: Settings, nursery: Nursery, wounds: Sequence[Wound]) -> Verdict:
+        """What that group has made of everything after another worker, with these wounds, has gone on. More events come
+        once it is ready, so that it commits them, and with them all before."""
+        self._on.empty_redis()
+        member = Member(settings, self._on.folder / f"{settings.kafka.group}.log", nursery, wounds)
+        member.start()
+        member.wait_ready()
+        self.everybody_acts()
+        with suppress(TimeoutError):
+            self._until_committed(settings, GO_ON_S)
+        member.terminate()
+        return self._verdict(settings)
+
+    def everybody_acts(self) -> None:
+        """One event more of each user."""
+        self._send([person.act(time.time_ns() // 1_000_000) for person in self._people])
+
     def _kill_early(self, member: Member) -> None:
         """While it recovers, or reads, or flushes for the first time."""
         member.wait("metrics", lambda scrape: scrape.total("interest_partitions") > 0, COMMIT_S, poll_s=0.01)
@@ -95,9 +126,7 @@ class Backlog:
         member.start()
 
     def _judge(self, settings: Settings, codes: list[int], tally: Tally) -> None:
-        found = look(settings, sorted({event["user_id"] for event in self.journal}))
-        # The topic of recommendations is that of all rounds.
-        verdict = judge(self.journal, replace(found, sequences={}, rec_seq=dict.fromkeys(found.rec_seq, 0)))
+        verdict = self._verdict(settings)
         tally.rounds += 1
         tally.events += verdict.events
         tally.lost += verdict.lost
@@ -107,6 +136,11 @@ class Backlog:
         ):
             tally.unsound.append(f"round {tally.rounds}: ended with {codes}, {verdict.examples}")
 
+    def _verdict(self, settings: Settings) -> Verdict:
+        found = look(settings, sorted({event["user_id"] for event in self.journal}))
+        # The topic of recommendations is that of all rounds.
+        return judge(self.journal, replace(found, sequences={}, rec_seq=dict.fromkeys(found.rec_seq, 0)))
+
     def _settings(self, group: str) -> Settings:
         made = member_settings(
             self._on.bootstrap, self._on.redis_url, self._model, self._name, self._on.folder, PARTITIONS,
@@ -114,17 +148,11 @@ class Backlog:
         )  # fmt: skip
         return made.model_copy(update={"kafka": _named(made, group)})
 
-    def _acts(self, seed: int) -> Iterator[Event]:
-        """What people do, in turns; the time between them is short for all that a state remembers."""
-        people = [person for person in crowd(PEOPLE, seed) if life_of(person.user) != "reborn"]
-        for _ in range(ACTS):
-            for person in people:
-                yield person.act(time.time_ns() // 1_000_000)
-
-    def _send(self, journal: list[Event]) -> None:
+    def _send(self, events: list[Event]) -> None:
+        self.journal += events
         producer = self._producer()
         names = dict(zip(("click", "follow", "rating", "erasure"), self._first.kafka.topics.inputs, strict=True))
-        for event in journal:
+        for event in events:
             value = json.dumps({name: part for name, part in event.items() if name != "kind"})
             producer.produce(names[event["kind"]], value.encode(), event["user_id"].encode())
             producer.poll(0)
@@ -150,13 +178,13 @@ class Backlog:
             }
         )  # fmt: skip
 
-    def _until_committed(self, settings: Settings) -> None:
+    def _until_committed(self, settings: Settings, wait_s: float = COMMIT_S) -> None:
         broker = Broker(self._on.bootstrap)
         ends = broker.ends(list(settings.kafka.topics.inputs))
-        deadline = time.monotonic() + COMMIT_S
+        deadline = time.monotonic() + wait_s
         while broker.lag(settings.kafka.group, {at: end for at, end in ends.items() if end > _start(at)}):
             if time.monotonic() > deadline:
-                raise TimeoutError(f"{settings.kafka.group} has not committed everything within {COMMIT_S:.0f} s")
+                raise TimeoutError(f"{settings.kafka.group} has not committed everything within {wait_s:.0f} s")
             time.sleep(0.1)
 
 

@@ -47,6 +47,9 @@ STEPS: Mapping[str, str] = {
 }
 """Step -> its module. Its boundaries are `before STEP` and `after STEP`."""
 
+POLL: Mapping[str, str] = {"SlabConsumerThread._fetch_records": "stream_app.faust_slab.transport"}
+"""What happens all the time; a worker may linger there, too."""
+
 RARE = frozenset(
     step for step in STEPS if step.startswith("Slab") and step not in ("SlabConsumer.done", "SlabConsumer._commit")
 )
@@ -138,7 +141,7 @@ def _linger_at(step: str, seconds: float) -> None:
 
 
 def _owner(step: str) -> Any:
-    return getattr(importlib.import_module(STEPS[step]), step.split(".")[0])
+    return getattr(importlib.import_module({**STEPS, **POLL}[step]), step.split(".")[0])
 
 
 # -- controls: one protection less
@@ -156,6 +159,14 @@ def _stock_recovery() -> None:
     consumer = transport.SlabConsumer
     del consumer._getmany
 
+    in_order, under_way = recovery.SlabRecovery.take, set()
+
+    async def take(self: Any, *args: Any) -> None:
+        # Faust restores what comes out of a queue: the next poll is under way by then.
+        task = asyncio.create_task(in_order(self, *args))
+        under_way.add(task)
+        task.add_done_callback(under_way.discard)
+
     async def on_recovery_completed(self: Any, generation_id: int = 0) -> None:
         read_to = {tp.partition: self.active_offsets[tp] + 1 for tp in self.active_tps}
         self.app.engine.restored(read_to, generation_id)
@@ -172,6 +183,7 @@ def _stock_recovery() -> None:
         self._next[tp] = max(expected, fetched.end)
         return [record for record in fetched.records if record.offset >= expected]
 
+    recovery.SlabRecovery.take = take
     recovery.SlabRecovery.on_recovery_completed = on_recovery_completed
     consumer.perform_seek = perform_seek
     account.Account.accept = accept
