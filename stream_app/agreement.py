@@ -1,7 +1,7 @@
 """What all workers of a group must have in common: they take over each other's states, and write into the same places.
 
-A version of the model may differ (a roll-out), its generation may not. How much is done at once, how long is waited and
-what is logged is each worker's own affair.
+A version of the model may differ (a roll-out), its generation may not. How much is done at once, how long is waited,
+when bad events are a flood and what is logged is each worker's own affair.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ def terms_of(settings: Settings, model: InterestModel) -> Terms:
         "redis.ttl_s": str(settings.redis.ttl_s),
         "redis.erased_ttl_s": str(settings.redis.erased_ttl_s),
         **_all_of("recommend", settings.recommend),
-        **_all_of("accept", settings.accept),
+        **_all_of("accept", ((name, value) for name, value in settings.accept if not name.startswith("flood_"))),
         "pseudonym_key": _trace(settings.pseudonym_key.get_secret_value()),
         "model generation": str(model.generation),
         "model write table": _digest(part.tobytes() for part in (writes.item_hashes, writes.vectors, writes.content)),

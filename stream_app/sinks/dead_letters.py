@@ -93,8 +93,9 @@ class FloodGuard:
 def _flood_message(events: int, bad: int, latest: Sequence[Rejected]) -> str:
     return (
         f"{bad:,} of the last minute's {events:,} events are bad{_shown(latest)}. Mend the producer, or the topic names"
-        " in the settings; to let such events pass into the dead-letter topic, raise accept.flood_share. What was just"
-        " read is not acknowledged: the worker reads it again when it is started."
+        " in the settings. What was just read is not acknowledged: the worker meets it again when it is started. To let"
+        " what is in the topic already pass into the dead-letter topic, start workers with"
+        " INTEREST_ACCEPT__FLOOD_SHARE=1 until they are through."
     )
 
 

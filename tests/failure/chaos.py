@@ -137,7 +137,8 @@ class Outcome:
             f"events={found.events} kills={self.kills} {others}lost={found.lost} double={found.double} "
             f"regressed={self.regressed} rec_holes={found.rec_holes} lag={self.lag} self_exits={self.self_exits} "
             f"excused_exits={self.excused} "
-            f"wrong={found.wrong} redis_wrong={found.redis_wrong} dead_letters={found.dead_letters}"
+            f"wrong={found.wrong} redis_wrong={found.redis_wrong} poison={found.poison} "
+            f"dead_letters_missing={found.dead_letters_missing} dead_letters_wrong={found.dead_letters}"
         )
 
     def as_dict(self) -> dict[str, object]:
@@ -210,7 +211,7 @@ class Chaos:
             points = self.plan.shuffled_points()
             supervisor = Supervisor(members, self.outcome, any(fault.exits for fault in self._strokes))
             dice = random.Random(self.plan.seed)
-            stage = Stage(members, self._kafka, self._redis, dice, self._say, supervisor.note, points)
+            stage = Stage(members, self._kafka, self._redis, dice, self._say, supervisor.note, points, users)
             with supervisor:
                 with self._producing(journal), self._allowing_lameness():
                     self._strike(stage)
@@ -220,7 +221,7 @@ class Chaos:
                 stage.terminate(member)
         found = look(self.settings[0], users)
         sent = read_journal(journal)
-        self.outcome.verdict = judge(sent, found)
+        self.outcome.verdict = judge(sent, found, stage.poison)
         self.outcome.regressed, self.outcome.readings = len(watcher.versions.regressed), watcher.versions.readings
         self.outcome.notes += watcher.versions.regressed[:5]
         self.outcome.seconds = time.monotonic() - self._began_s

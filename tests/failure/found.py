@@ -16,6 +16,7 @@ from model_store.state import codec, windows
 from model_store.state.layout import WINDOWS, WITHDRAWN
 from stream_app.settings import Settings
 from tests.bench.ground import Broker
+from tests.failure.letters import Letter, letter_of
 from tests.failure.truth import Facts
 
 READ_S = 60.0
@@ -43,7 +44,8 @@ class Found:
     rec_seq: dict[str, int]
     redis: dict[str, RedisView]
     sequences: dict[tuple[str, int], set[int]]
-    dead_letters: int
+    dead_letters: Sequence[Letter]
+    partitions: int
     rec_repeats: int = 0
 
 
@@ -63,7 +65,8 @@ def look(settings: Settings, users: Sequence[str]) -> Found:
         rec_seq={name: int(states["rec_seq"][row]) for name, row in held.items()},
         redis=views,
         sequences=sequences,
-        dead_letters=len(read_topic(kafka.bootstrap, kafka.topics.dead_letters)),
+        dead_letters=[letter_of(record) for record in read_topic(kafka.bootstrap, kafka.topics.dead_letters)],
+        partitions=kafka.partitions,
         rec_repeats=sum(bool(record.value()) for record in recommendations) - sum(map(len, sequences.values())),
     )
 

@@ -6,18 +6,25 @@ Whether one is bad does not depend on chance, on the settings of a worker or on 
 import gzip
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from model_store.state.hashing import partition_of
+from confluent_kafka import Message, Producer
 
-KEY = b"poisoner"
+from model_store.state.hashing import partition_of
+from stream_app.settings import Kafka
+from tests.fuzz import truth
+
 KINDS = ("click", "follow", "rating", "erasure")
 HEADERS: list[tuple[str, bytes | None]] = [
     ("reason", b"mine"), ("", b""), ("n" * 2_000, bytes(range(256))), ("none", None), ("reason", b"again"),
     ("\N{SNOWMAN}", "\N{SNOWMAN}".encode("utf-16")),
 ]  # fmt: skip
+
+
+Place = tuple[str, int, int]
+"""Topic, partition, offset."""
 
 
 @dataclass(frozen=True)
@@ -30,34 +37,71 @@ class Poison:
     partition: int | None = None
     headers: list[tuple[str, bytes | None]] = field(default_factory=list)
 
+    def reasons(self, partition: int, partitions: int) -> frozenset[str]:
+        """Each reason that may be given for it, where it lies in that partition; by the naive truth of the fuzzer."""
+        return truth.judge(KINDS.index(self.kind), partition, self.key, self.value, partitions).faults
 
-def poisons(dice: random.Random, partitions: int) -> Iterator[Poison]:
-    """One of each sort, in any order."""
-    everything = [*_not_json(), *_wrong_fields(), *_wrong_keys(partitions), *_too_much()]
+
+class Poisoner:
+    """Sends poison. `places`: what Kafka has of it, by place."""
+
+    def __init__(self, kafka: Kafka) -> None:
+        self.places: dict[Place, Poison] = {}
+        self._topics = dict(zip(KINDS, kafka.topics.inputs, strict=True))
+        self._producer = Producer(
+            {
+                "bootstrap.servers": kafka.bootstrap, "partitioner": "murmur2_random", "enable.idempotence": True,
+                "message.max.bytes": 1_100_000, "log_level": 3,
+            }
+        )  # fmt: skip
+
+    def send(self, one: Poison) -> None:
+        def delivered(error: Any, message: Message) -> None:
+            if error is None:
+                self.places[message.topic() or "", message.partition() or 0, message.offset() or 0] = one
+
+        partition = -1 if one.partition is None else one.partition
+        self._producer.produce(
+            self._topics[one.kind], one.value, one.key, partition, headers=one.headers, on_delivery=delivered
+        )
+        self._producer.poll(0)
+
+    def finish(self) -> Mapping[Place, Poison]:
+        """Until Kafka has all of it. Raises TimeoutError."""
+        left = self._producer.flush(60)
+        if left:
+            raise TimeoutError(f"{left} records were not acknowledged within 60 s")
+        return self.places
+
+
+def poisons(dice: random.Random, partitions: int, user: str = "poisoner") -> Iterator[Poison]:
+    """One of each sort, in any order. All but those with a wrong key come in the name of that user."""
+    key = user.encode()
+    everything = [*_not_json(key), *_wrong_fields(key), *_wrong_keys(key, partitions), *_too_much(key)]
     dice.shuffle(everything)
-    for place, (kind, key, value, partition) in enumerate(everything):
-        yield Poison(kind, key, value, partition, HEADERS if place % 3 == 0 else [])
+    for place, (kind, sent_key, value, partition) in enumerate(everything):
+        yield Poison(kind, sent_key, value, partition, HEADERS if place % 3 == 0 else [])
 
 
 Sort = tuple[str, bytes | None, bytes | None, int | None]
 
 
-def _not_json() -> Iterator[Sort]:
-    good = _body("click")
+def _not_json(key: bytes) -> Iterator[Sort]:
+    good = _body(key, "click")
     values = [
         b"", b" ", b"\x00", b"\xff\xfe{}", b"nonsense", b"{", b'{"event_id"', good[:-1], good + b"x", good + good,
         b"\xef\xbb\xbf" + good, good.decode().encode("utf-16"), gzip.compress(good, mtime=0), bytes(range(256)) * 8,
-        good.replace(KEY, b"\xc3\x28"), good.replace(b'"i1"', b"NaN"), b"[" * 60_000, b'{"a":' * 10_000,
+        good.replace(key, b"\xc3\x28"), good.replace(b'"i1"', b"NaN"), b"[" * 60_000, b'{"a":' * 10_000,
         b'{"deep":' + b"[" * 30_000 + b"]" * 30_000 + b"," + good[1:],
     ]  # fmt: skip
     for value in values:
-        yield "click", KEY, value, None
+        yield "click", key, value, None
     for kind in KINDS:
-        for value in (b"null", b"true", b"7", b'"text"', b"[]", b"{}", b"[" + _body(kind) + b"]"):
-            yield kind, KEY, value, None
+        for value in (b"null", b"true", b"7", b'"text"', b"[]", b"{}", b"[" + _body(key, kind) + b"]"):
+            yield kind, key, value, None
 
 
-def _wrong_fields() -> Iterator[Sort]:
+def _wrong_fields(key: bytes) -> Iterator[Sort]:
     wrong: list[tuple[str, dict[str, str]]] = [
         ("click", {"ts": value}) for value in (
             '"1"', "1.5", "true", "null", "-1", "1e400", "NaN", "Infinity", str(2**63), str(2**64), "9" * 4_000,
@@ -72,42 +116,42 @@ def _wrong_fields() -> Iterator[Sort]:
     wrong += [("follow", {"action": value}) for value in ('"FOLLOW"', "true")]
     wrong += [("erasure", {"event_id": value}) for value in ('""', "1", _long(300), '"\\ud800"')]
     for kind, fields in wrong:
-        yield kind, KEY, _body(kind, fields), None
+        yield kind, key, _body(key, kind, fields), None
     for kind in KINDS:
         for field_name in ("event_id", "user_id", "ts"):
-            yield kind, KEY, _body(kind, {field_name: None}), None
+            yield kind, key, _body(key, kind, {field_name: None}), None
     # Of two fields of one name the last counts.
-    yield "click", KEY, _body("click")[:-1] + b',"ts":"twice"}', None
+    yield "click", key, _body(key, "click")[:-1] + b',"ts":"twice"}', None
 
 
-def _wrong_keys(partitions: int) -> Iterator[Sort]:
+def _wrong_keys(key: bytes, partitions: int) -> Iterator[Sort]:
     for kind in KINDS:
-        body, right = _body(kind), partition_of(KEY, partitions)
-        yield kind, KEY, None, None
+        body, right = _body(key, kind), partition_of(key, partitions)
+        yield kind, key, None, None
         yield kind, None, None, None
         yield kind, None, body, None
         yield kind, b"", body, None
         yield kind, b"another", body, None
-        yield kind, KEY + b"\n", body, None
+        yield kind, key + b"\n", body, None
         yield kind, b"\xff", body, None
-        yield kind, KEY, body, (right + 1) % partitions
-    yield "click", b"k" * 900_000, _body("click"), None
-    yield "click", b"k" * 300, _body("click", {"user_id": _long(300, "k")}), None
+        yield kind, key, body, (right + 1) % partitions
+    yield "click", b"k" * 900_000, _body(key, "click"), None
+    yield "click", b"k" * 300, _body(key, "click", {"user_id": _long(300, "k")}), None
 
 
-def _too_much() -> Iterator[Sort]:
+def _too_much(key: bytes) -> Iterator[Sort]:
     for size in (65_537, 899_999, 900_001, 1_000_000):
-        yield "rating", KEY, _body("rating")[:-1] + b',"pad":"%s"}' % (b"x" * size), None
+        yield "rating", key, _body(key, "rating")[:-1] + b',"pad":"%s"}' % (b"x" * size), None
 
 
 def _long(count: int, letter: str = "x") -> str:
     return f'"{letter * count}"'
 
 
-def _body(kind: str, fields: dict[str, Any] | None = None) -> bytes:
+def _body(key: bytes, kind: str, fields: dict[str, Any] | None = None) -> bytes:
     """An event that would be valid, but for `fields`: JSON texts, None to leave one out."""
     made: dict[str, str | None] = {
-        "event_id": json.dumps(f"poison-{kind}"), "user_id": json.dumps(KEY.decode()), "ts": "1760000000000",
+        "event_id": json.dumps(f"poison-{kind}"), "user_id": json.dumps(key.decode()), "ts": "1760000000000",
         **{
             "click": {"item_id": '"i1"'},
             "follow": {"target_id": '"c1"', "target_type": '"creator"', "action": '"follow"'},

@@ -10,6 +10,7 @@ from stream_app.local import LocalKafka, LocalValkey
 from stream_app.settings import Settings
 from tests.failure.cluster import Cluster
 from tests.failure.crew import Member
+from tests.failure.poison import Place, Poison
 
 
 @dataclass
@@ -20,6 +21,8 @@ class Stage:
         members: the workers; `settings` are those of the first.
         ended: to be told of a member that has ended with a status that it should not.
         points: boundaries of steps, for ever; the next fail-point is put at the next one.
+        users: those of the load.
+        poison: bad records that faults have sent, by place.
         struck: name of a stroke -> how often; a fault adds its own, such as `kill`.
     """
 
@@ -30,6 +33,8 @@ class Stage:
     say: Callable[[str], None]
     ended: Callable[[Member, int], None]
     points: Iterator[str]
+    users: Sequence[str]
+    poison: dict[Place, Poison] = field(default_factory=dict)
     struck: dict[str, int] = field(default_factory=dict)
 
     @property

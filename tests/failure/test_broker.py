@@ -89,7 +89,7 @@ class Story:
         assert {found.states[user].version for user in self.users} == {version}
         assert {found.states[user].events for user in self.users} == {version}
         assert {found.redis[user].version for user in self.users} == {version}
-        assert found.dead_letters == dead_letters
+        assert len(found.dead_letters) == dead_letters
 
 
 def _topic(settings: Settings, sink: str) -> str:

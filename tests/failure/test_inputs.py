@@ -4,7 +4,7 @@ import json
 import random
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +22,19 @@ from kafka import KafkaProducer
 from typer.testing import CliRunner
 
 from stream_app import cli, offsets
-from stream_app.contracts.dead_letter import MAX_VALUE_BYTES
+from stream_app.contracts.reasons import Reason
 from stream_app.faust_slab.fatal import EXIT_STOPPED
 from stream_app.local import LocalKafka
 from stream_app.settings import Settings, environment
 from tests.bench.ground import Broker, Ground, unique
 from tests.bench.model import catalogue_model
 from tests.failure.crew import Member, make_topics, member_settings
-from tests.failure.found import look, read_topic
+from tests.failure.found import look
 from tests.failure.fresh import rounds
+from tests.failure.letters import Post, compare, letter_of
 from tests.failure.nursery import Nursery
 from tests.failure.people import ITEMS, Event, crowd, life_of
-from tests.failure.poison import Poison, poisons
+from tests.failure.poison import Place, Poison, poisons
 from tests.failure.service import Neighbour, now_ms, wait_for
 from tests.failure.verdict import judge
 
@@ -44,10 +45,6 @@ PARTITIONS = 4
 PEOPLE, ACTS = 120, 10
 END_S = 40.0
 FRESH_GROUPS = 2
-LETTER_HEADERS = ("error", "reason", "topic", "partition", "offset", "truncated")
-
-Place = tuple[str, int, int]
-"""Topic, partition, offset."""
 
 
 @dataclass
@@ -122,7 +119,7 @@ class Story:
     def check(self) -> None:
         """The worker has ended: all that was sent counts once, and what is bad is in dead letters."""
         users = sorted({event["user_id"] for event in self.journal})
-        verdict = judge(self.journal, replace(look(self.settings, users), dead_letters=0))
+        verdict = judge(self.journal, look(self.settings, users), self.bad)
         assert verdict.sound, (verdict, verdict.examples)
 
 
@@ -189,19 +186,9 @@ def test_good_events_count_once_whatever_is_between_them(story: Story) -> None:
 
 
 def test_every_bad_record_is_set_aside_once_as_it_came(story: Story) -> None:
-    letters = read_topic(story.settings.kafka.bootstrap, story.settings.kafka.topics.dead_letters)
-    assert sorted(map(_origin, letters)) == sorted(story.bad)
-    for letter in letters:
-        sent = story.bad[_origin(letter)]
-        value = sent.value or b""
-        assert letter.key() == sent.key
-        assert letter.value() == value[:MAX_VALUE_BYTES]
-        headers = letter.headers() or []
-        assert headers[: len(sent.headers)] == sent.headers
-        ours = headers[len(sent.headers) :]
-        truncated = len(value) > MAX_VALUE_BYTES
-        assert [name for name, _ in ours] == list(LETTER_HEADERS if truncated else LETTER_HEADERS[:-1])
-        assert not truncated or ours[-1][1] == str(len(value)).encode()
+    letters = [letter_of(record) for record in story.service.dead_letters()]
+    assert compare(story.bad, letters, PARTITIONS) == Post()
+    assert {letter.said["reason"] for letter in letters} == {str(reason) for reason in Reason}
 
 
 def test_every_record_that_was_not_taken_back_is_accounted_for(story: Story) -> None:
@@ -401,12 +388,6 @@ def _grow(story: Story, *names: str) -> None:
 def _never(user: str) -> Event:
     """An event that is taken back."""
     return {"kind": "click", "event_id": unique("never"), "user_id": user, "item_id": "i0", "dwell_ms": 1}
-
-
-def _origin(letter: Message) -> Place:
-    """Where a dead letter was read, by the last header of each name."""
-    headers = {name: value.decode() for name, value in letter.headers() or [] if name in LETTER_HEADERS and value}
-    return headers["topic"], int(headers["partition"]), int(headers["offset"])
 
 
 def _end(story: Story, partition: int) -> int:

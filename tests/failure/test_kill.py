@@ -23,10 +23,11 @@ KILLS = 10
 
 @pytest.fixture(scope="module")
 def run(kafka: LocalKafka, nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Two workers, killed one by one, both at once and at boundaries of steps."""
+    """Two workers, killed one by one, both at once and at boundaries of steps, while poison is among the events."""
     folder = tmp_path_factory.mktemp("chaos")
     with LocalValkey(folder / "valkey") as redis:
-        return short(kafka, redis, folder, Plan(kills=KILLS, seed=2), nursery)
+        outcome, journal, found = short(kafka, redis, folder, Plan(kills=KILLS, faults={"poison": 1}, seed=2), nursery)
+    return outcome, journal, replace(found, dead_letters=[])  # `test_letters.py` judges some
 
 
 def test_killed_workers_lose_and_repeat_nothing(run: Run) -> None:
@@ -34,6 +35,7 @@ def test_killed_workers_lose_and_repeat_nothing(run: Run) -> None:
     assert outcome.kills >= KILLS
     assert outcome.verdict.events > 1_000
     assert outcome.verdict.recommendations > outcome.verdict.users
+    assert outcome.verdict.poison > 100
     assert outcome.readings > 1_000
     assert outcome.sound, (outcome.line(), outcome.notes, outcome.verdict.examples)
 

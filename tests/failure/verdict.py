@@ -5,11 +5,13 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from tests.failure.found import Found, RedisView
+from tests.failure.letters import compare
 from tests.failure.people import Event
+from tests.failure.poison import Place, Poison
 from tests.failure.truth import Facts, truth_of
 
 SHOWN = 3
-FAULTS = ("lost", "double", "wrong", "redis_wrong", "rec_holes", "dead_letters")
+FAULTS = ("lost", "double", "wrong", "redis_wrong", "rec_holes", "dead_letters", "dead_letters_missing")
 
 
 @dataclass
@@ -25,6 +27,10 @@ class Verdict:
         rec_ahead: users with recommendations published that their state does not know: the next one repeats their
             event id. No fault: a crash came between publishing and the changelog.
         rec_repeats: recommendations that were published more than once. No fault either, after a crash.
+        poison: bad records sent.
+        dead_letters: those that are of a good event, or not as they should be.
+        dead_letters_missing: bad records without one.
+        dead_letters_repeated: dead letters of records that have one already. No fault, after a crash.
     """
 
     events: int = 0
@@ -37,7 +43,10 @@ class Verdict:
     rec_holes: int = 0
     rec_ahead: int = 0
     rec_repeats: int = 0
+    poison: int = 0
     dead_letters: int = 0
+    dead_letters_missing: int = 0
+    dead_letters_repeated: int = 0
     examples: dict[str, list[str]] = field(default_factory=dict)
 
     @property
@@ -54,10 +63,10 @@ class Verdict:
             told.append(what)
 
 
-def judge(journal: list[Event], found: Found) -> Verdict:
-    """Compare what was sent with what was found."""
+def judge(journal: list[Event], found: Found, poison: Mapping[Place, Poison] | None = None) -> Verdict:
+    """Compare what was sent, good and bad, with what was found."""
     truth = truth_of(journal)
-    verdict = Verdict(events=len(journal), users=len(truth), dead_letters=found.dead_letters)
+    verdict = Verdict(events=len(journal), users=len(truth))
     for user, facts in truth.items():
         _judge_state(user, facts, found.states.get(user, _NOBODY), verdict)
         _judge_redis(user, facts, found, verdict)
@@ -65,6 +74,7 @@ def judge(journal: list[Event], found: Found) -> Verdict:
         verdict.double += found.states[user].events
         verdict.say("double", f"{user}: has a state and sent nothing")
     _judge_recommendations(truth, found, verdict)
+    _judge_dead_letters(poison or {}, found, verdict)
     return verdict
 
 
@@ -134,6 +144,16 @@ def _judge_recommendations(truth: Mapping[str, Facts], found: Found, verdict: Ve
         if user in truth and truth[user].events and not (known or published):
             verdict.rec_holes += 1
             verdict.say("rec_holes", f"{user}: was never recommended anything")
+
+
+def _judge_dead_letters(poison: Mapping[Place, Poison], found: Found, verdict: Verdict) -> None:
+    post = compare(poison, found.dead_letters, found.partitions)
+    verdict.poison, verdict.dead_letters_repeated = len(poison), post.repeats
+    verdict.dead_letters, verdict.dead_letters_missing = len(post.strange), len(post.missing)
+    for what in post.strange:
+        verdict.say("dead_letters", what)
+    for what in post.missing:
+        verdict.say("dead_letters_missing", what)
 
 
 def _count_holes(who: str, published: Iterable[int], last: int, verdict: Verdict) -> None:

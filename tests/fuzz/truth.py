@@ -60,8 +60,8 @@ class Verdict:
     faults: frozenset[str] = frozenset()
 
 
-def judge(kind: int, partition: int, key: Any, value: bytes | None) -> Verdict:
-    """What the record must be taken for."""
+def judge(kind: int, partition: int, key: Any, value: bytes | None, partitions: int = PARTITIONS) -> Verdict:
+    """What the record must be taken for, in a topic of so many partitions."""
     if value is None:
         return _bad("null_value")
     if len(value) > MAX_VALUE_BYTES:
@@ -70,18 +70,18 @@ def judge(kind: int, partition: int, key: Any, value: bytes | None) -> Verdict:
         document = _parse(value)
     except (ValueError, RecursionError):
         return _bad("not_json", *SHAPE)  # a reader that goes from left to right may meet another fault first
-    found = _judge_document(kind, partition, key, document)
+    found = _judge_document(kind, partition, key, document, partitions)
     # Half of a surrogate pair where nobody reads it may be let pass or not.
     return replace(found, faults=found.faults | {"not_json"}) if _SURROGATE.search(value) else found
 
 
-def _judge_document(kind: int, partition: int, key: Any, document: Any) -> Verdict:
+def _judge_document(kind: int, partition: int, key: Any, document: Any, partitions: int) -> Verdict:
     if not isinstance(document, dict):
         return _bad("wrong_type")
     faults = _shape_faults(kind, document)
     if faults:
         return _bad(*faults)
-    return _content(kind, partition, key, document)
+    return _content(kind, partition, key, document, partitions)
 
 
 def _bad(*faults: str) -> Verdict:
@@ -149,7 +149,7 @@ def _fits_a_double(value: float) -> bool:
         return False
 
 
-def _content(kind: int, partition: int, key: Any, document: dict[str, Any]) -> Verdict:
+def _content(kind: int, partition: int, key: Any, document: dict[str, Any], partitions: int) -> Verdict:
     named = [document["event_id"], document["user_id"]]
     named += [document[name] for name in ("item_id", "target_id") if name in FIELDS[kind]]
     if any(_is_bad_id(one) for one in named):
@@ -157,7 +157,7 @@ def _content(kind: int, partition: int, key: Any, document: dict[str, Any]) -> V
     user = document["user_id"].encode()
     if key != user:
         return _bad("key_mismatch")
-    if (murmur2(user) & 0x7FFFFFFF) % PARTITIONS != partition:
+    if (murmur2(user) & 0x7FFFFFFF) % partitions != partition:
         return _bad("wrong_partition")
     if not 0 <= document["ts"] < 2**63:
         return _bad("ts_invalid")

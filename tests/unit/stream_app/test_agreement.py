@@ -42,7 +42,13 @@ def test_the_pseudonym_key_must_be_the_same_and_is_told_to_nobody(model: Any) ->
 
 
 def test_what_is_each_workers_own_affair_may_differ(model: Any, tmp_path: Path) -> None:
-    there = load(cycle=Cycle(max_events=7), data_dir=tmp_path, redis=Redis(timeout_s=1.0), kafka=Kafka(heartbeat_s=1.0))
+    there = load(
+        cycle=Cycle(max_events=7),
+        data_dir=tmp_path,
+        redis=Redis(timeout_s=1.0),
+        kafka=Kafka(heartbeat_s=1.0),
+        accept=Accept(flood_share=1.0),
+    )
     assert differences(terms_of(load(), model), terms_of(there, model)) == []
 
 

@@ -66,6 +66,10 @@ def test_message_shows_what_is_wrong_and_where() -> None:
         guard(min_events=1).check(0.0, 1, 1, latest)
 
 
+def test_a_share_of_one_lets_everything_pass() -> None:
+    FloodGuard.of(Accept(flood_share=1.0)).check(0.0, 1_000_000, 1_000_000)
+
+
 def test_settings_make_the_policy() -> None:
     flood = FloodGuard.of(Accept(flood_share=0.1, flood_min_events=10))
     flood.check(0.0, 10, 1)
