@@ -47,8 +47,10 @@ STEPS: Mapping[str, str] = {
 }
 """Step -> its module. Its boundaries are `before STEP` and `after STEP`."""
 
-POLL: Mapping[str, str] = {"SlabConsumerThread._fetch_records": "stream_app.faust_slab.transport"}
-"""What happens all the time; a worker may linger there, too."""
+LINGERED: Mapping[str, str] = {
+    "SlabConsumerThread._fetch_records": "stream_app.faust_slab.transport",
+}
+"""Where a worker may linger, too."""
 
 RARE = frozenset(
     step for step in STEPS if step.startswith("Slab") and step not in ("SlabConsumer.done", "SlabConsumer._commit")
@@ -141,7 +143,7 @@ def _linger_at(step: str, seconds: float) -> None:
 
 
 def _owner(step: str) -> Any:
-    return getattr(importlib.import_module({**STEPS, **POLL}[step]), step.split(".")[0])
+    return getattr(importlib.import_module({**STEPS, **LINGERED}[step]), step.split(".")[0])
 
 
 # -- controls: one protection less

@@ -206,10 +206,19 @@ def test_a_flood_of_bad_events_stops_the_worker(doomed: dict[str, Member]) -> No
     assert member.wait_exit(END_S) == EXIT_STOPPED
     log = member.log_text()
     assert "events are bad" in log
-    assert "flood_share" in log
+    assert "start workers with INTEREST_ACCEPT__FLOOD_SHARE=1" in log
     assert "Traceback" not in log
     assert Neighbour(member.settings).dead_letters() == []
     assert _lag(member) == 100
+
+
+def test_the_flood_passes_a_worker_that_is_told_to_let_it(doomed: dict[str, Member]) -> None:
+    member = doomed["flood"]
+    member.told = {"INTEREST_ACCEPT__FLOOD_SHARE": "1"}
+    member.start()
+    wait_for("the flood to pass", lambda: _lag(member) == 0 or None, END_S)
+    assert member.terminate() == 0, member.log_text()
+    assert len(Neighbour(member.settings).dead_letters()) == 80
 
 
 def test_without_a_model_a_worker_says_so(doomed: dict[str, Member]) -> None:
