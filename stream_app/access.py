@@ -79,7 +79,7 @@ def is_refusal(error: BaseException) -> bool:
     """Is it a certificate that one side does not accept? Waiting does not mend that, unlike a server that is away."""
     seen: BaseException | None = error
     while seen is not None:
-        if isinstance(seen, ssl.SSLError) and "CERT" in f"{seen.reason} {seen}".upper():
+        if isinstance(seen, ssl.SSLError) and any(word in str(seen).upper() for word in ("CERT", "UNKNOWN CA")):
             return True
         seen = seen.__cause__ or seen.__context__
     return "certificate" in str(error).lower()

@@ -351,7 +351,7 @@ def _why(kafka: Kafka, problem: Exception, told: Sequence[str]) -> str:
         )
     refused = next((text for text in told if "Handshake failed" in text or _is_about_a_certificate(text)), "")
     if refused:
-        reason = refused.rpartition("Handshake failed: ")[2]
+        reason = refused.partition(" failed: ")[2].rpartition("Handshake failed: ")[2].rpartition(" (backoff")[0]
         return (
             f"no TLS with Kafka at {where} ({reason}): check INTEREST_KAFKA__SECURITY__CA_FILE, the names and the dates"
             " in the certificates, and that the port speaks TLS"

@@ -4,12 +4,11 @@ A password is changed or a certificate runs out while a worker runs: its connect
 aiokafka takes the refusal for a broker that is away, and asks again for ever.
 """
 
-import ssl
 from typing import Any
 
 from aiokafka import client as aiokafka_client
 from aiokafka.conn import create_conn
-from aiokafka.errors import IllegalSaslStateError, SaslAuthenticationFailed, UnsupportedSaslMechanismError
+from aiokafka.errors import IllegalSaslStateError, KafkaError, SaslAuthenticationFailed, UnsupportedSaslMechanismError
 
 from stream_app.access import is_refusal
 from stream_app.contracts.errors import StopWorker
@@ -26,17 +25,16 @@ def stop_when_refused() -> None:
 async def _connect(host: str, port: int, **options: Any) -> Any:
     try:
         return await create_conn(host, port, **options)
-    except _REFUSALS as error:
-        stop_process("kafka", StopWorker(_refused_message(host, port, error)))
-    except ssl.SSLError as error:
-        if is_refusal(error):
+    except (OSError, KafkaError) as error:
+        if isinstance(error, _REFUSALS) or is_refusal(error):
             stop_process("kafka", StopWorker(_refused_message(host, port, error)))
         raise
 
 
 def _refused_message(host: str, port: int, error: Exception) -> str:
+    why = f"{type(error).__name__}: {error.__cause__ or error}"
     return (
-        f"Kafka at {host}:{port} and this worker no longer accept each other ({type(error).__name__}: {error}). "
+        f"Kafka at {host}:{port} and this worker no longer accept each other ({why}). "
         "Check INTEREST_KAFKA__SECURITY__USERNAME, ..__PASSWORD, ..__CA_FILE, ..__CERT_FILE and the dates in the "
         "certificates. Nothing is lost: what is not committed is read again by a worker that is let in"
     )

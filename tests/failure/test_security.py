@@ -76,8 +76,10 @@ class Fortress:
             "ca_file": self.authority.file,
         }
 
-    def settings_by_certificate(self, name: str, key_password: str = KEY_SECRET, **others: Any) -> Settings:
-        cert, key = self.authority.issue(USER, key_password=KEY_SECRET)
+    def settings_by_certificate(
+        self, name: str, key_password: str = KEY_SECRET, expired: bool = False, **others: Any
+    ) -> Settings:
+        cert, key = self.authority.issue(USER, key_password=KEY_SECRET, expired=expired)
         files = {"cert_file": cert, "key_file": key, "key_password": key_password}
         security = {"protocol": "SSL", "username": "", "password": "", **files}
         return self.settings(name, security, self.kafka.mutual, **others)
@@ -273,6 +275,7 @@ def test_every_command_gets_in_and_tells_no_secret(fortress: Fortress, nursery: 
         ("authority", "CERTIFICATE_VERIFY_FAILED"),
         ("wrong host", "no TLS with Kafka at localhost"),
         ("expired", "certificate has expired"),
+        ("own certificate expired", "alert certificate unknown"),
         ("key password", "certificate files cannot be used"),
         ("no rights", "TopicAuthorizationFailed|does not exist|forbids"),
         ("redis password", "check INTEREST_REDIS__USERNAME"),
@@ -287,6 +290,7 @@ def test_who_is_not_let_in_hears_why_and_stops(fortress: Fortress, fault: str, s
         "authority": lambda: fortress.settings(name, strange),
         "wrong host": lambda: fortress.settings(name, bootstrap=fortress.kafka.sasl.replace(HOST, "localhost")),
         "expired": lambda: fortress.settings(name, bootstrap=fortress.kafka.expired),
+        "own certificate expired": lambda: fortress.settings_by_certificate(name, expired=True),
         "key password": lambda: fortress.settings_by_certificate(name, f"{KEY_SECRET}-not"),
         "no rights": lambda: fortress.settings("closed"),
         "redis password": lambda: fortress.settings(name, password=f"{REDIS_SECRET}-not"),
