@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 
 from model_store.model import InterestModel
-from model_store.state import codec
 from model_store.state.hashing import partition_of
 from stream_app.contracts.recommendations import Encoded
 from stream_app.contracts.slab import Slab
@@ -24,6 +23,7 @@ from stream_app.contracts.views import InterestViews
 from stream_app.observability import WorkerMetrics
 from stream_app.settings import Settings
 from stream_app.sinks.interest_blob import pack
+from stream_app.states import States
 from stream_app.updater import Updater
 
 NOW_MS = 1_760_000_000_000
@@ -150,7 +150,7 @@ class _Nowhere:
 
 
 class _Log:
-    """Counts offsets like a changelog that nobody else writes to."""
+    """Counts offsets like a changelog that nobody else writes to, and is read back as recovery does it."""
 
     def __init__(self) -> None:
         self._ends: Counter[int] = Counter()
@@ -159,7 +159,7 @@ class _Log:
         self, partition: int, keys: Sequence[bytes], values: memoryview, ends: npt.NDArray[np.int64]
     ) -> int:
         if len(values):
-            codec.decode([bytes(values[ends[0] : ends[1]])])
+            States().restore(partition, [_Record("", 0, keys[0], bytes(values[ends[0] : ends[1]]))], read_to=1)
         self._ends[partition] += len(keys)
         return self._ends[partition] - 1
 
