@@ -12,6 +12,7 @@ use yours. `--json FILE` writes the figures. `interest bench NAME ...` is `pytho
 | `interest bench soak` | an hour at 2,000 events/s: latency, memory, files, threads of each minute |
 | `interest bench parity` | MovieLens 100K through Kafka against the file applied in memory: states and offline metric |
 | `interest bench restore --users 1000000` | recovery of all states from the changelog: users/s, seconds, peak memory |
+| `interest bench ranking --data FOLDER` | trained and evaluated from scratch for each seed, beside its rivals |
 | `interest bench peers` | the same job on stock Faust, Quix Streams and Bytewax, and the floor: a bare aiokafka loop |
 | `interest bench load` | the load generator itself, so that no figure above is its speed in disguise |
 

@@ -1,0 +1,21 @@
+"""How each public set is trained; chosen on its validation items."""
+
+from collections.abc import Mapping
+
+from model_store.state.memory import HOUR_MS, Decays
+from model_store.training.interactions import Interactions
+from model_store.training.train import Recipe
+
+_BY_ORDER = Decays((0.2, 1.5, 20.0), (6 * HOUR_MS, 350 * HOUR_MS))
+"""For sets that only have an order, an hour apart: five lanes by order, from the last event to all of them."""
+
+RECIPES: Mapping[str, Recipe] = {
+    "ml-1m-order": Recipe(epochs=14, tokens=6_400, longest=200, rate=2e-3, decays=_BY_ORDER),
+    "amazon-beauty": Recipe(epochs=18, tokens=1_000, longest=200, rate=2e-3, dropout=0.4, decays=_BY_ORDER),
+}
+"""By name of the set; the default is for others."""
+
+
+def recipe_for(data: Interactions) -> Recipe:
+    """The set's own recipe, or the default."""
+    return RECIPES.get(data.name, Recipe())
