@@ -138,7 +138,7 @@ def test_worker_that_cannot_write_to_its_folder_says_which(tmp_path: Path) -> No
     taken = tmp_path / "taken"
     taken.write_text("a file")
     store = catalogue_model(tmp_path / "models", 20)
-    with pytest.raises(CommandError, match=rf"cannot be copied .* to {taken}/fetched .* INTEREST_DATA_DIR"):
+    with pytest.raises(CommandError, match=rf"cannot be copied .* to {taken}/fetched/.* INTEREST_DATA_DIR"):
         served_model(load(models={"url": store}, data_dir=taken))
 
 
