@@ -16,6 +16,7 @@ import inspect
 import json
 import os
 import signal
+import sys
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -48,6 +49,7 @@ STEPS: Mapping[str, str] = {
 """Step -> its module. Its boundaries are `before STEP` and `after STEP`."""
 
 LINGERED: Mapping[str, str] = {
+    "SlabConsumerThread.on_start": "stream_app.faust_slab.transport",
     "SlabConsumerThread._fetch_records": "stream_app.faust_slab.transport",
 }
 """Where a worker may linger, too."""
@@ -133,9 +135,13 @@ def _linger_at(step: str, seconds: float) -> None:
     """Before each crossing of a step, while everything else goes on."""
     owner, name = _owner(step), step.split(".")[1]
     original = getattr(owner, name)
+    told: list[bool] = []
 
     @functools.wraps(original)
     async def slow(*args: Any, **kwargs: Any) -> Any:
+        if not told:
+            told.append(True)
+            sys.stderr.write(f"lingers in {step}\n")
         await asyncio.sleep(seconds)
         return await original(*args, **kwargs)
 

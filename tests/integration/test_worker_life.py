@@ -25,6 +25,7 @@ PARTITIONS = 4
 USERS_EACH = 10
 NEVER_S = 3_600.0
 END_S = 90.0
+JOIN, JOIN_S = "SlabConsumerThread.on_start", 5.0
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,14 @@ def test_sigterm_ends_in_order_and_commits_everything(story: Story) -> None:
     story.everybody_is_right()
     assert story.first.terminate() == 0, story.first.log_text()
     assert _lag(story.first) == 0
+
+
+def test_a_worker_told_to_end_before_it_has_joined_ends_in_order(place: Place, nursery: Nursery) -> None:
+    settings = _with_topics(place.member(unique("early"))).settings
+    member = Member(settings, place.folder / "early.log", nursery, [{"linger": JOIN, "seconds": JOIN_S}])
+    member.start()
+    wait_for("the consumer to start", lambda: f"lingers in {JOIN}" in member.log_text() or None, END_S)
+    assert member.terminate() == 0, member.log_text()
 
 
 def test_a_restart_after_sigterm_applies_nothing_twice(story: Story) -> None:
