@@ -21,6 +21,7 @@ from stream_app.contracts import recommendations
 from stream_app.contracts.redis_layout import Field, ModelCard, ModelField, interest_key, interest_keys, model_fields
 from tests.fuzz.mutate import garbage, mutated, mutated_json, tokens
 from tests.fuzz.target import Cases, Check, Target, check_message, each, plain
+from tests.fuzz.truth import integer
 
 ITEM = {"item_id": "i1", "score": 0.5, "reason": {"facet": "social", "topic": "Drama", "because_item": None}}
 RECOMMENDATION = {
@@ -57,6 +58,11 @@ def _refuse(name: str) -> None:
     raise ValueError(name)
 
 
+def _read(raw: bytes) -> Any:
+    """By the json module; the product lets pass whatever stands in fields that it does not know."""
+    return json.loads(raw.decode("utf-8", "surrogateescape"), parse_int=integer)
+
+
 def check_recommendation(raw: bytes) -> bool:
     """Refused with one class of error; what is accepted reads the same in the json module, and once more."""
     try:
@@ -64,7 +70,7 @@ def check_recommendation(raw: bytes) -> bool:
     except msgspec.DecodeError as error:
         check_message(str(error))
         return True
-    document = json.loads(raw.decode("utf-8", "surrogateescape"))
+    document = _read(raw)
     assert (read.event_id, read.user_id) == (document["event_id"], document["user_id"])
     assert read.generated_at == document["generated_at"]
     assert [item.item_id for item in read.items] == [item["item_id"] for item in document["items"]]
@@ -80,7 +86,7 @@ def check_manifest(raw: bytes) -> bool:
     except manifest.ModelError as error:
         check_message(str(error))
         return True
-    document = json.loads(raw.decode("utf-8", "surrogateescape"))
+    document = _read(raw)
     assert (read.format, read.version) == (1, document["version"])
     folder = Path("/models/here")
     for name in read.files:
@@ -107,7 +113,7 @@ def pointer_check() -> Iterator[Check]:
         except manifest.ModelError as error:
             check_message(str(error))
             return True
-        document = json.loads(raw.decode("utf-8", "surrogateescape"))
+        document = _read(raw)
         assert (version, list(history)) == (document["version"], document.get("history", []))
         assert version is not None
         for name in (version, *history):
@@ -203,9 +209,7 @@ def _check_interest(read: Interest, raw: dict[Field, bytes]) -> None:
     assert read.vector.tobytes() == raw[Field.VECTOR]
     assert read.content.tobytes() == raw[Field.CONTENT]
     assert read.vector.shape == (sizes.pop() // 4,)
-    topics, windows_read = (
-        json.loads(raw[name].decode("utf-8", "surrogateescape")) for name in (Field.TOPICS, Field.WINDOWS)
-    )
+    topics, windows_read = (_read(raw[name]) for name in (Field.TOPICS, Field.WINDOWS))
     assert list(read.topics.items()) == [(name, float(weight)) for name, weight in topics.items()]
     assert list(read.windows) == list(windows_read)
     assert read.model == raw[Field.MODEL].decode()
@@ -238,7 +242,7 @@ def check_card(card: dict[bytes, bytes]) -> bool:
         assert not card
         return True
     assert read.version == card[ModelField.VERSION.encode()].decode()
-    assert list(read.topics) == json.loads(card[ModelField.TOPICS.encode()].decode("utf-8", "surrogateescape"))
+    assert list(read.topics) == _read(card[ModelField.TOPICS.encode()])
     assert str(read.dimension).encode() == card[ModelField.DIMENSION.encode()]
     return False
 

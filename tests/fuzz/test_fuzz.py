@@ -68,6 +68,19 @@ def test_a_check_that_fails_is_reported_with_the_case(monkeypatch: pytest.Monkey
         check([record])
 
 
+@pytest.mark.parametrize("name", ["recommendations", "manifest", "pointer"])
+def test_a_number_of_any_length_may_stand_where_nobody_reads_it(name: str) -> None:
+    """Python's json module reads no more than 4,300 digits."""
+    document = {
+        "recommendations": documents.RECOMMENDATION,
+        "manifest": documents.MANIFEST,
+        "pointer": documents.POINTER,
+    }[name]
+    longer = json.dumps(document).encode().replace(b"{", b'{"mine":' + b"9" * 4_301 + b",", 1)
+    with TARGETS[name].check() as check:
+        assert check([longer]) == 0
+
+
 @pytest.mark.parametrize("name", TEXTS)
 @settings(max_examples=100, deadline=None)
 @given(

@@ -91,7 +91,7 @@ def _bad(*faults: str) -> Verdict:
 
 def _parse(value: bytes) -> Any:
     return json.loads(
-        value.decode("utf-8", "surrogateescape"), parse_constant=_refuse, parse_int=_integer, object_pairs_hook=_object
+        value.decode("utf-8", "surrogateescape"), parse_constant=_refuse, parse_int=integer, object_pairs_hook=_object
     )
 
 
@@ -99,7 +99,8 @@ def _refuse(word: str) -> None:
     raise ValueError(word)
 
 
-def _integer(digits: str) -> Any:
+def integer(digits: str) -> Any:
+    """A whole number of a JSON text, infinite where Python reads none so long."""
     return int(digits) if len(digits) <= _LONGEST_INTEGER else (-inf if digits[0] == "-" else inf)
 
 
