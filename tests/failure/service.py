@@ -15,7 +15,7 @@ from stream_app.settings import Settings
 from tests.bench.ground import Broker
 from tests.failure.found import read_topic
 
-WAIT_S = 30.0
+WAIT_S = 60.0
 T = TypeVar("T")
 
 
