@@ -20,7 +20,8 @@ from model_store.training.metrics import (
     top_items,
     topic_scores,
 )
-from model_store.training.rivals import NextItem, Popularity, recent_items
+from model_store.training.rivals.counts import recent_items
+from model_store.training.rivals.fitted import Scores, counted
 from model_store.training.states import states_of
 
 Int32 = npt.NDArray[np.int32]
@@ -68,16 +69,22 @@ class _Found:
     topics: list[Float32] = field(default_factory=list)
 
 
-def evaluate(model: InterestModel, data: Interactions, back: int = 0) -> tuple[Row, ...]:
-    """The model, popularity and item transitions, each asked for the last interaction of every user.
+def evaluate(
+    model: InterestModel, data: Interactions, back: int = 0, rivals: Mapping[str, Scores] | None = None
+) -> tuple[Row, ...]:
+    """The model, those that count, and `rivals`, each asked for the last interaction of every user.
 
     `back` = 1 asks for the second last instead (validation). States are built by the step form from everything before
-    it. All three rank all items of the set, those really seen left out. The rivals count what training may see (all
-    but the last `HELD_OUT`); their topics are those of the items that they recommend, by score.
+    it. All rank all items of the set, those really seen left out. Rivals count what training may see (all but the last
+    `HELD_OUT`).
     """
     before, targets = data.without_last(back + 1), data.last(back)
     users = np.flatnonzero((targets >= 0) & (before.last() >= 0))
-    methods = {"model": _model_scorer(model, data, before), **_rival_scorers(data, before)}
+    others = {**counted(data.without_last(HELD_OUT), before), **(rivals or {})}
+    methods = {
+        "model": _model_scorer(model, data, before),
+        **{name: _with_topics(data, rival) for name, rival in others.items()},
+    }
     seen, wanted = _seen(before), targets[users].astype(np.int64)
     found = {name: _Found() for name in methods}
     for part in _chunks(len(users), len(data.items)):
@@ -164,18 +171,15 @@ def _model_scorer(model: InterestModel, data: Interactions, before: Interactions
     return scores
 
 
-def _rival_scorers(data: Interactions, before: Interactions) -> dict[str, Scorer]:
-    train, recent = data.without_last(HELD_OUT), recent_items(before)
+def _with_topics(data: Interactions, rival: Scores) -> Scorer:
+    """The topics of a rival are those of the items that it scores high."""
     share = data.item_topics / np.maximum(data.item_topics.sum(axis=1, keepdims=True), 1)
 
-    def scorer(rival: Popularity | NextItem) -> Scorer:
-        def scores(users: Int64) -> tuple[Float32, Float32]:
-            found = rival.scores(recent[users])
-            return found, found @ share
+    def scores(users: Int64) -> tuple[Float32, Float32]:
+        found = rival(users)
+        return found, found @ share
 
-        return scores
-
-    return {"popularity": scorer(Popularity.fit(train)), "item transitions": scorer(NextItem.fit(train))}
+    return scores
 
 
 def metric_of_states(model: InterestModel, records: npt.NDArray[np.void], test_items: Int64) -> Row:

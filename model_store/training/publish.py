@@ -1,6 +1,8 @@
 """Train a model, compare it with its rivals, and put it into the model store."""
 
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,9 +15,11 @@ from model_store.model import InterestModel, ModelParts, export, load_model
 from model_store.registry import ModelRegistry
 from model_store.training import train as training
 from model_store.training.evaluate import HELD_OUT, Row, best_transition_weight, evaluate
+from model_store.training.harness import Recipe, Report
 from model_store.training.interactions import Interactions
+from model_store.training.recipes import recipe_for
 from model_store.training.report import summary, table
-from model_store.training.train import Recipe
+from model_store.training.rivals.fitted import Scores, trained
 
 
 def train_and_publish(
@@ -33,7 +37,7 @@ def train_and_publish(
     Shows progress with the time left, and one table with the model beside popularity and item transitions. Call
     `encoder.runtime.use_threads` first. `version`: a name made of the data set and the time, if none is given.
     """
-    console, recipe = console or Console(), recipe or Recipe()
+    console, recipe = console or Console(), recipe or recipe_for(data)
     version = version or version_name(data.name, datetime.now(UTC))
     parts = train_with_progress(data.without_last(HELD_OUT), recipe, generation, console)
     with tempfile.TemporaryDirectory(prefix="interest-model-") as scratch:
@@ -64,20 +68,34 @@ def version_name(data: str, now: datetime) -> str:
 
 def train_with_progress(data: Interactions, recipe: Recipe, generation: int, console: Console) -> ModelParts:
     """`train` with a bar on `console`."""
-    columns = (TextColumn("training"), BarColumn(), TextColumn("loss {task.fields[loss]:.3f}"), TimeElapsedColumn(),
-               TextColumn("left"), TimeRemainingColumn())  # fmt: skip
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("training", total=None, loss=float("nan"))
-        return training.train(
-            data,
-            recipe,
-            generation,
-            lambda progress: bar.update(task, completed=progress.step, total=progress.steps, loss=progress.loss),
-        )
+    with _bars(console) as report:
+        return training.train(data, recipe, generation, report("training"))
+
+
+def trained_rivals(data: Interactions, back: int, console: Console) -> dict[str, Scores]:
+    """What the model is compared with, trained by the data set's recipe, with a bar for each; asked for what comes
+    after all but the last `back` + 1 interactions of each user."""
+    train, before = data.without_last(HELD_OUT), data.without_last(back + 1)
+    with _bars(console) as report:
+        return dict(trained(train, before, recipe_for(data), report))
+
+
+@contextmanager
+def _bars(console: Console) -> Iterator[Callable[[str], Report]]:
+    """Yields what gives a bar of a name; the bar takes the progress of a training run."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("loss {task.fields[loss]:.3f}"),
+               TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())  # fmt: skip
+    with Progress(*columns, console=console, transient=True) as bars:
+
+        def bar(name: str) -> Report:
+            task = bars.add_task(name, total=None, loss=float("nan"))
+            return lambda now: bars.update(task, completed=now.step, total=now.steps, loss=now.loss)
+
+        yield bar
 
 
 def _noted(parts: ModelParts, rows: tuple[Row, ...]) -> ModelParts:
     return replace(parts, made={**parts.made, "test": [summary(row) for row in rows]})
 
 
-__all__ = ["train_and_publish", "train_with_progress", "version_name"]
+__all__ = ["train_and_publish", "train_with_progress", "trained_rivals", "version_name"]

@@ -20,7 +20,7 @@ from model_store.training.harness import Encoded, Harness, Progress, Recipe, Rep
 from model_store.training.interactions import Interactions
 from model_store.training.loss import next_item_loss
 from model_store.training.parallel import content_vectors, features_before
-from model_store.training.rivals import transitions_of
+from model_store.training.rivals.counts import transitions_of
 
 # Social is not trained (see `encoder.network`), so it is never given as a reason.
 _REASONS = ("behaviour", "content")

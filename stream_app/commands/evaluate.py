@@ -20,10 +20,13 @@ def evaluate(
     ] = False,
     models: ModelsOption = None,
     config: ConfigOption = None,
+    rivals: Annotated[
+        bool, typer.Option("--rivals", help="Train BPR, NCF, GRU4Rec and SASRec, too, as long as the model.")
+    ] = False,
     threads: Annotated[int, typer.Option(min=1, help="Threads for TensorFlow.")] = 1,
     as_json: JsonOption = False,
 ) -> None:
-    """How well does a model rank what each user did last? Beside popularity and item transitions.
+    """How well does a model rank what each user did last? Beside popularity, of late too, and item transitions.
 
     All users, all items, seen ones left out, ties against the method; the states are built event by event, as the
     stream does. Leave-one-out: the model must not have been trained on the last two items of a user, and `interest
@@ -32,6 +35,7 @@ def evaluate(
     Examples:
 
     - `interest evaluate`
+    - `interest evaluate --rivals`
     - `interest evaluate --data ./movietweetings --name movietweetings-10k --json`
     """
     settings = settings_of(models=models, config=config)
@@ -43,9 +47,11 @@ def evaluate(
         from model_store.model import load_model
         from model_store.training import report
         from model_store.training.evaluate import evaluate as evaluated
+        from model_store.training.publish import trained_rivals
 
     use_threads(threads)
-    rows = evaluated(load_model(folder), interactions, back=int(validation))
+    others = trained_rivals(interactions, int(validation), err) if rivals else {}
+    rows = evaluated(load_model(folder), interactions, int(validation), others)
     if as_json:
         print_json(report.document(interactions, rows))
         return

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from model_store.training.interactions import Interactions, ItemFacts, Log, assemble
 from model_store.training.metrics import coverage, ranking, ranks, top_items, topic_scores
-from model_store.training.rivals import NextItem, Popularity, recent_items
+from model_store.training.rivals.counts import DecayedPopularity, NextItem, Popularity, recent_items
 
 ITEMS = 6
 
@@ -128,3 +128,16 @@ def test_transitions_against_plain_loops(data: Interactions) -> None:
             recent = zip(history[::-1], (1, 0.5, 0.25), strict=False)
             expected = sum(weight * count[before][item] / (sum(count[before]) + 5) for before, weight in recent)
             assert scores[user, item] == pytest.approx(expected, rel=1e-5, abs=1e-7)
+
+
+def test_decayed_popularity_against_plain_loops(data: Interactions) -> None:
+    half_life_ms, before = 100_000.0, data.without_last(1)
+    train, users = data.without_last(2), np.array([3, 0, 7])
+    found = DecayedPopularity(train, before, half_life_ms).scores(users)
+    for row, user in enumerate(users.tolist()):
+        at_ms = max(before.ts_ms[before.user == user])
+        expected = [0.0] * len(data.items)
+        for item, ts_ms in zip(train.item.tolist(), train.ts_ms.tolist(), strict=True):
+            if ts_ms <= at_ms:
+                expected[item] += 2 ** (-(at_ms - ts_ms) / half_life_ms)
+        np.testing.assert_allclose(found[row], expected, rtol=1e-5, atol=1e-7)

@@ -37,8 +37,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
 
 
 def test_the_model_beats_popularity_and_transitions(trained: Trained) -> None:
-    model, popularity, transitions = evaluate(trained.model, trained.data)
-    for rival in (popularity, transitions):
+    model, popularity, *others = evaluate(trained.model, trained.data)
+    assert [row.name for row in others] == ["decayed popularity", "item transitions"]
+    for rival in (popularity, *others):
         assert model.ranking.hit_rate_10 > rival.ranking.hit_rate_10
         assert model.ranking.ndcg_10 > rival.ranking.ndcg_10
     assert model.topics is not None

@@ -1,15 +1,18 @@
-"""What a model must beat: popularity, and "people who just saw this next saw that"."""
+"""Rivals that only count: popularity, popularity of late, and "people who just saw this next saw that"."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from model_store.catalog.transitions import LAG_WEIGHTS, Transitions
+from model_store.state.memory import DAY_MS
 from model_store.training.interactions import Interactions
 
 Float32 = npt.NDArray[np.float32]
 Int32 = npt.NDArray[np.int32]
+Int64 = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,32 @@ class Popularity:
     def scores(self, recent: Int32) -> Float32:
         """float32 [n, m], the same for all n users."""
         return np.broadcast_to(self.counts, (len(recent), len(self.counts)))
+
+
+class DecayedPopularity:
+    """Scores every item by how often it was chosen of late, as of each user's last interaction."""
+
+    def __init__(self, train: Interactions, before: Interactions, half_life_ms: float = 7 * DAY_MS) -> None:
+        """Counts `train`; `before` says when each user was last seen."""
+        self._train, self._half_life_ms = train, half_life_ms
+        self._at_ms = np.zeros(len(before.users), np.int64)
+        np.maximum.at(self._at_ms, before.user, before.ts_ms)
+
+    def scores(self, users: Int64) -> Float32:
+        """float32 [n, m]: the sum of 2 ** (-age / half-life) over each item's interactions up to the user's time."""
+        result = np.empty((len(users), len(self._train.items)), np.float32)
+        counts, now_ms, done = np.zeros(len(self._train.items)), 0.0, 0
+        for row in np.argsort(self._at_ms[users], kind="stable").tolist():
+            at_ms = float(self._at_ms[users[row]])
+            until = int(np.searchsorted(self._train.ts_ms, at_ms, side="right"))
+            counts *= self._fading(at_ms - now_ms)
+            ages_ms = at_ms - self._train.ts_ms[done:until]
+            np.add.at(counts, self._train.item[done:until], self._fading(ages_ms))
+            result[row], now_ms, done = counts, at_ms, until
+        return result
+
+    def _fading(self, age_ms: Any) -> Any:
+        return np.exp2(-age_ms / self._half_life_ms)
 
 
 @dataclass(frozen=True, slots=True)

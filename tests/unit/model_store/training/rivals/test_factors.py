@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from model_store.encoder.runtime import use_threads
-from model_store.training.factors import Bpr, Factors, Ncf, fit
 from model_store.training.harness import Progress, Recipe
 from model_store.training.interactions import Interactions, ItemFacts, Log, assemble
+from model_store.training.rivals.factors import Bpr, Factors, Ncf, fit
 
 ITEMS, USERS = 20, 40
 RECIPE = Recipe(epochs=300, rate=2e-2)
