@@ -174,7 +174,8 @@ def test_publishing_trains_compares_and_promotes(data: Interactions, tmp_path: P
     assert registry.current() == version
     card = read_card(registry.fetch(version, tmp_path / "fetched"))
     assert card.made["interactions"] == USERS * (LENGTH - HELD_OUT)
-    assert [row["name"] for row in card.made["test"]] == ["model", "popularity", "item transitions"]
+    names = ["model", "popularity", "decayed popularity", "item transitions"]
+    assert [row["name"] for row in card.made["test"]] == names
     shown = console.export_text()
-    for word in ("model", "popularity", "item transitions", "HR@10", "NDCG@10", "recall"):
+    for word in (*names, "HR@10", "NDCG@10", "recall"):
         assert word in shown
