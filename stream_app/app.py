@@ -74,6 +74,7 @@ def build_app(settings: Settings, model: InterestModel, metrics: WorkerMetrics) 
     app.before_start = _opening(app, sinks.interests, model, heartbeat)
     _add_agent(app, updater, settings)
     _note_assignments(app, metrics.health)
+    app.on_group_answer = metrics.health.hear_group
     for name, task in {
         "advance": updater.advance_forever,
         "refresh": updater.refresh_forever,

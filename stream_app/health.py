@@ -25,6 +25,7 @@ class Health:
             as it can be, and takes over when another leaves.
         recovered: whether the states of those partitions are here.
         warm: whether the model has done its work once.
+        group_at_s: when the group last answered a heartbeat as a member's; None before it has.
         unacked_since_s: since when the oldest event waits that is applied and not yet durable; None if there is none.
     """
 
@@ -33,6 +34,11 @@ class Health:
         self.beat_at_s: float | None = None
         self.assigned = self.recovered = self.warm = False
         self.unacked_since_s: float | None = None
+        self.group_at_s: float | None = None
+
+    def hear_group(self) -> None:
+        """The group takes this worker for a member. Called by the consumer's thread."""
+        self.group_at_s = self._clock()
 
     def beat(self) -> None:
         """The event loop turns."""
@@ -62,6 +68,15 @@ class Health:
     def _at_work(self) -> Iterator[Check]:
         age_s, most_s = self.commit_age_s(), self._bounds.max_commit_age_s
         yield Check("model", self.warm, "warm" if self.warm else "loading")
+        yield self._group()
         yield Check("assigned", self.assigned, "yes" if self.assigned else "waiting for the group")
         yield Check("recovered", self.recovered, "yes" if self.recovered else "reading the changelog")
         yield Check("commit_age", age_s <= most_s, f"{age_s:.1f} s, at most {most_s:g}")
+
+    def _group(self) -> Check:
+        """A worker that is cut off from Kafka has nothing to commit, and would look idle."""
+        at_s, most_s = self.group_at_s, self._bounds.max_group_age_s
+        if at_s is None:
+            return Check("group", False, "no answer yet")
+        age_s = self._clock() - at_s
+        return Check("group", age_s <= most_s, f"answered {age_s:.1f} s ago, at most {most_s:g}")

@@ -204,6 +204,7 @@ class Health(Section):
     """When `/healthz` and `/readyz` say no."""
 
     max_beat_age_s: PositiveFloat = 5.0
+    max_group_age_s: PositiveFloat = 30.0
     max_commit_age_s: PositiveFloat = 30.0
 
 

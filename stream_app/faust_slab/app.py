@@ -25,6 +25,8 @@ class SlabApp(faust.App):
     engine: Engine
     terms: Terms
     before_start: Callable[[], Awaitable[None]]
+    on_group_answer: Callable[[], None]
+    """Called by the consumer's thread whenever the group takes this worker for a member."""
 
     def __init__(self, settings: Settings, **kwargs: Any) -> None:
         self.kafka, self.cycle = settings.kafka, settings.cycle

@@ -80,6 +80,7 @@ class SlabConsumerThread(driver.AIOKafkaConsumerThread):
                 answer = for_code(response.error_code)
                 if answer in (NoError, RebalanceInProgressError):
                     self._lease.renew(sent_at_s, rebalancing=answer is RebalanceInProgressError)
+                    self.app.on_group_answer()
             return response
 
         return send_and_renew

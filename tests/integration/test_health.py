@@ -61,7 +61,7 @@ def worker(
     model, url = catalogue_model(folder / "models", 40), redis_url.removesuffix("0") + "7"
     settings = member_settings(
         kafka.bootstrap, url, model, unique("health"), folder, 1,
-        health={"max_beat_age_s": 3.0, "max_commit_age_s": 2.0}, cycle={"stall_s": 8.0},
+        health={"max_beat_age_s": 3.0, "max_group_age_s": 5.0, "max_commit_age_s": 2.0}, cycle={"stall_s": 8.0},
     )  # fmt: skip
     make_topics(settings)
     recovering, hanging = folder / "recovering", folder / "hanging"
@@ -81,7 +81,8 @@ def worker(
 
 
 def test_while_it_recovers_it_is_alive_and_not_ready(worker: Watched) -> None:
-    expected = {"loop": True, "model": True, "assigned": True, "recovered": False, "commit_age": True}
+    passed = dict.fromkeys(("loop", "model", "group", "assigned", "commit_age"), True)
+    expected = {**passed, "recovered": False}
     wait_for("assignment", lambda: worker.checks("readyz") == expected or None, END_S)
     assert worker.ask("readyz")[0] == 503
     assert worker.ask("healthz")[0] == 200
@@ -123,6 +124,18 @@ def test_while_nothing_becomes_durable_it_is_not_ready(worker: Watched, redis_se
     worker.until("readyz", 200)
     service.events_of(user, 1)
     service.close()
+
+
+def test_while_kafka_is_silent_it_is_not_ready(worker: Watched, kafka: LocalKafka) -> None:
+    """Though it has nothing to do."""
+    kafka.pause()
+    try:
+        worker.until("readyz", 503)
+        assert [name for name, ok in worker.checks("readyz").items() if not ok] == ["group"]
+        assert worker.ask("healthz")[0] == 200
+    finally:
+        kafka.resume()
+    worker.until("readyz", 200)
 
 
 def test_while_its_loop_hangs_it_is_not_alive_and_then_ends(worker: Watched) -> None:

@@ -27,10 +27,11 @@ def clock() -> Clock:
 
 @pytest.fixture
 def health(clock: Clock) -> Health:
-    """At work, with bounds of 5 and 30 s."""
-    one = Health(Bounds(max_beat_age_s=5, max_commit_age_s=30), clock)
+    """At work, with bounds of 5, 20 and 30 s."""
+    one = Health(Bounds(max_beat_age_s=5, max_group_age_s=20, max_commit_age_s=30), clock)
     one.warm = one.assigned = one.recovered = True
     one.beat()
+    one.hear_group()
     return one
 
 
@@ -62,16 +63,26 @@ def test_what_waits_for_long_makes_it_unready_but_not_dead(health: Health, clock
     health.unacked_since_s = clock.now_s
     clock.now_s += 30.5
     health.beat()
+    health.hear_group()
     assert health.commit_age_s() == 30.5
     assert _failed(health.ready()) == ["commit_age"]
     assert _failed(health.live()) == []
+
+
+def test_who_is_cut_off_from_kafka_is_not_ready_though_nothing_waits(health: Health, clock: Clock) -> None:
+    clock.now_s += 20.5
+    health.beat()
+    assert _failed(health.ready()) == ["group"]
+    assert _failed(health.live()) == []
+    health.hear_group()
+    assert _failed(health.ready()) == []
 
 
 def test_before_the_loop_starts_nothing_is_wrong_with_it(clock: Clock) -> None:
     starting = Health(Bounds(), clock)
     clock.now_s += 1000
     assert _failed(starting.live()) == []
-    assert _failed(starting.ready()) == ["model", "assigned", "recovered"]
+    assert _failed(starting.ready()) == ["model", "group", "assigned", "recovered"]
 
 
 @pytest.fixture
@@ -98,6 +109,7 @@ def test_the_pages(served: tuple[WorkerMetrics, str]) -> None:
     assert body.count("\n") == 1
     assert json.loads(body)["checks"]["recovered"] == {"ok": False, "says": "reading the changelog"}
     metrics.health.warm = metrics.health.assigned = metrics.health.recovered = True
+    metrics.health.hear_group()
     assert _ask(f"{url}/readyz?verbose=1")[0] == 200
     assert "interest_commit_age_seconds 0.0" in _ask(f"{url}/metrics")[1]
     assert _ask(f"{url}/metrics/../secrets")[0] == 404
