@@ -1,5 +1,6 @@
 """A real Kafka and a real Redis for every test that asks, started once a session on free ports."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,9 @@ import pytest
 from stream_app.local import LocalKafka, LocalValkey, redis_binary
 from tests.failure.nursery import Nursery
 from tests.failure.rights import GUARDED
+
+# A shell's background job ignores SIGINT, and so would all that is started here.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A first call may compile a kernel, and the machine may be busy: how long an example takes says nothing.
 hypothesis.settings.register_profile("interest", deadline=None)
