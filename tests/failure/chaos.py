@@ -12,14 +12,12 @@ watcher reads versions in Redis; workers that end are started again. At the end,
 import itertools
 import random
 import sys
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from types import TracebackType
-from typing import Annotated, Self
+from typing import Annotated
 
 import typer
 from rich.table import Table
@@ -28,6 +26,7 @@ from stream_app.local import LeashedProcess, LocalKafka, LocalValkey
 from tests.bench.ground import HEAP_MB, Broker, unique
 from tests.bench.model import catalogue_model
 from tests.bench.report import console, save
+from tests.failure.background import Background
 from tests.failure.cluster import Cluster
 from tests.failure.crew import READY_S, Member, make_topics, member_settings
 from tests.failure.found import Found, look
@@ -145,23 +144,14 @@ class Outcome:
         return {**asdict(self), "sound": self.sound}
 
 
-class Supervisor:
+class Supervisor(Background):
     """Starts members again that have ended by themselves, as a context manager."""
 
     def __init__(self, members: list[Member], outcome: Outcome, may_exit: bool) -> None:
+        super().__init__()
         self._members, self._outcome, self._may_exit = members, outcome, may_exit
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="supervisor", daemon=True)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        self._over.set()
-        self._thread.join(10)
-
-    def _watch(self) -> None:
+    def _run(self) -> None:
         while not self._over.wait(SUPERVISED_S):
             for member in self._members:
                 code = member.start_again()

@@ -5,15 +5,15 @@ import threading
 import time
 from contextlib import suppress
 from types import TracebackType
-from typing import Self
 
 from stream_app.local.server import HOST
+from tests.failure.background import Background
 
 CHUNK_BYTES = 1 << 16
 LOOK_S = 0.1
 
 
-class Vip:
+class Vip(Background):
     """Passes TCP connections on to a port of this machine, as a context manager.
 
     Attributes:
@@ -22,25 +22,19 @@ class Vip:
     """
 
     def __init__(self, target: int) -> None:
+        super().__init__()
         self.target, self.delay_s = target, 0.0
         self._listening = socket.create_server((HOST, 0))
         self._listening.settimeout(LOOK_S)
         self._open: set[socket.socket] = set()
         self._serving: list[threading.Thread] = []
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._accept, name="vip", daemon=True)
 
     @property
     def url(self) -> str:
         return f"redis://{HOST}:{self._listening.getsockname()[1]}/0"
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        self._over.set()
-        self._thread.join(10)
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        super().__exit__(kind, error, at)
         self._listening.close()
         self.cut()
         for one in self._serving:
@@ -56,7 +50,7 @@ class Vip:
             with suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
 
-    def _accept(self) -> None:
+    def _run(self) -> None:
         while not self._over.is_set():
             try:
                 client, _ = self._listening.accept()

@@ -1,12 +1,11 @@
 """Reads versions in Redis all the time: none may ever go backwards, and none may vanish unless Redis was emptied."""
 
-import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from types import TracebackType
-from typing import Self
 
 import redis
+
+from tests.failure.background import Background
 
 EVERY_S = 0.03
 Reading = tuple[int, int]
@@ -35,24 +34,15 @@ class Versions:
                 self.latest.pop(user, None)  # it is refilled from the state table, which may be a moment behind
 
 
-class Watcher:
+class Watcher(Background):
     """A thread that looks at a sample of users, as a context manager."""
 
     def __init__(self, url: str, users: Sequence[str], may_vanish: bool = False) -> None:
+        super().__init__()
         self.versions = Versions(may_vanish)
         self._url, self._users = url, users
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="watcher", daemon=True)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        self._over.set()
-        self._thread.join(10)
-
-    def _watch(self) -> None:
+    def _run(self) -> None:
         with redis.Redis.from_url(self._url) as client:
             while not self._over.wait(EVERY_S):
                 with suppress(redis.RedisError):  # Redis may be away; it is looked at again when it is back
