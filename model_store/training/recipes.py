@@ -10,10 +10,13 @@ _BY_ORDER = Decays((0.2, 1.5, 20.0), (6 * HOUR_MS, 350 * HOUR_MS))
 """For sets that only have an order, an hour apart: five lanes by order, from the last event to all of them."""
 
 RECIPES: Mapping[str, Recipe] = {
-    "ml-1m-order": Recipe(epochs=14, tokens=6_400, longest=200, rate=2e-3, decays=_BY_ORDER),
+    "ml-1m-order": Recipe(epochs=28, tokens=6_400, longest=200, rate=2e-3, decays=_BY_ORDER),
     "amazon-beauty": Recipe(epochs=18, tokens=1_000, longest=200, rate=2e-3, dropout=0.4, decays=_BY_ORDER),
 }
-"""By name of the set; the default is for others."""
+"""By name of the set; the default is for others.
+
+Validation HR@10 / NDCG@10, seed 0: ml-1m-order .343 / .200 after 14 epochs, .359 / .211 after 28.
+"""
 
 
 def recipe_for(data: Interactions) -> Recipe:
