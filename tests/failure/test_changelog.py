@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from confluent_kafka import Producer, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from model_store.state import codec
@@ -49,6 +49,10 @@ class Log:
     def write(self, partition: int, *records: tuple[bytes | None, bytes | None]) -> None:
         self._write(Producer({**self._where, "linger.ms": 5}), partition, *records)
 
+    def takes(self, partition: int, record: tuple[bytes | None, bytes | None]) -> bool:
+        """Writes it, unless it is refused."""
+        return not self._refused(Producer(self._where), partition, record)
+
     def write_in_transaction(self, partition: int, *records: tuple[bytes, bytes], commit: bool) -> None:
         producer = Producer({**self._where, "transactional.id": unique("changelog")})
         producer.init_transactions(30)
@@ -57,12 +61,16 @@ class Log:
         (producer.commit_transaction if commit else producer.abort_transaction)(30)
 
     def _write(self, producer: Producer, partition: int, *records: tuple[bytes | None, bytes | None]) -> None:
-        failed: list[object] = []
+        refused = self._refused(producer, partition, *records)
+        assert not refused, refused
+
+    def _refused(self, producer: Producer, partition: int, *records: tuple[bytes | None, bytes | None]) -> list[object]:
+        answers: list[object] = []
         for key, value in records:
-            producer.produce(self.topic, value, key, partition, on_delivery=lambda error, _: failed.append(error))
+            producer.produce(self.topic, value, key, partition, on_delivery=lambda error, _: answers.append(error))
             producer.poll(0)
         assert not producer.flush(30)
-        assert not any(failed), failed
+        return [answer for answer in answers if answer]
 
     def end(self, partition: int) -> int:
         return self._broker.ends([self.topic])[self.topic, partition]
@@ -70,9 +78,19 @@ class Log:
     def delete_before(self, partition: int, offset: int) -> None:
         """As retention would; Kafka refuses both on a topic that is only compacted."""
         self.configure(ResourceType.TOPIC, self.topic, cleanup_policy="compact,delete")
-        for answer in self.admin.delete_records([TopicPartition(self.topic, partition, offset)]).values():
-            answer.result()
+        wait_for("the policy", lambda: self._delete_before(partition, offset) or None)
         self.configure(ResourceType.TOPIC, self.topic, cleanup_policy="compact")
+
+    def _delete_before(self, partition: int, offset: int) -> bool:
+        """Whether it was done: a change of the policy is acknowledged before it is in force."""
+        for answer in self.admin.delete_records([TopicPartition(self.topic, partition, offset)]).values():
+            try:
+                answer.result()
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.POLICY_VIOLATION:
+                    raise
+                return False
+        return True
 
     def configure(self, kind: ResourceType, name: str, **configs: str | None) -> None:
         """None takes back what was set."""
@@ -196,7 +214,8 @@ def late(log: Log, partition: int, users: list[str]) -> dict[str, int]:
 def keyless(log: Log, partition: int, users: list[str]) -> dict[str, int]:
     """Records without a key, from when the topic was not compacted."""
     log.configure(ResourceType.TOPIC, log.topic, cleanup_policy="delete")
-    log.write(partition, (None, state(1)), (users[0].encode(), state(4)), (None, b"?"))
+    wait_for("the policy", lambda: log.takes(partition, (None, state(1))) or None)
+    log.write(partition, (users[0].encode(), state(4)), (None, b"?"))
     log.configure(ResourceType.TOPIC, log.topic, cleanup_policy="compact")
     return {users[0]: 4, users[1]: 0, users[2]: 0}
 
