@@ -1,4 +1,4 @@
-"""An evaluation as people and scripts read it."""
+"""An evaluation as people and scripts read it; tables fit 80 columns."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -16,15 +16,15 @@ _METRICS = {"HR": "hit_rate", "NDCG": "ndcg", "MRR": "reciprocal_rank"}
 def table(data: Interactions, rows: tuple[Row, ...]) -> Table:
     """The evaluation as people read it."""
     title = f"{data.name}: each user's last item among {len(data.items):,} ({rows[0].ranking.users:,} users)"
-    result = Table(title=title, caption=_caption(data))
+    result = Table(title=title, caption=_caption(data), pad_edge=False)
     result.add_column("", no_wrap=True)
     for name in ("HR@10", "NDCG@10", "precision", "recall", "F1", "accuracy"):
         result.add_column(name, justify="right", no_wrap=True)
     for row in rows:
         topics = row.topics
-        figures = [row.ranking.hit_rate_10, row.ranking.ndcg_10]
-        figures += [topics.precision, topics.recall, topics.f1, topics.accuracy] if topics else []
-        result.add_row(row.name, *(f"{figure:.4f}" for figure in figures))
+        of_topics = [topics.precision, topics.recall, topics.f1, topics.accuracy] if topics else []
+        figures = [f"{figure:.4f}" for figure in (row.ranking.hit_rate_10, row.ranking.ndcg_10)]
+        result.add_row(row.name, *figures, *(f"{figure:.3f}" for figure in of_topics))
     return result
 
 
@@ -38,27 +38,26 @@ def _caption(data: Interactions) -> str:
 
 def cutoffs_table(rows: Sequence[Row]) -> Table:
     """HR, NDCG and MRR of each method at each cutoff with 95 % intervals, and how much of the catalogue it shows."""
-    result = Table(title="by cutoff, with 95 % intervals (bootstrap over users)")
-    result.add_column("", no_wrap=True)
-    for name in ("", *_METRICS, "coverage"):
-        result.add_column(name, justify="right", no_wrap=True)
+    result = Table(title="by cutoff, ± half of the 95 % interval (bootstrap over users)", pad_edge=False)
+    for name in ("", "at", *_METRICS, "coverage"):
+        result.add_column(name, justify="right" if name else "left", no_wrap=True)
     for row in rows:
         for place, at in enumerate(row.ranking.at):
             figures = [_interval(getattr(at, metric)) for metric in _METRICS.values()]
             shown = f"{row.coverage[at.cutoff]:.1%}" if row.coverage else ""
-            result.add_row("" if place else row.name, f"@{at.cutoff}", *figures, shown)
+            result.add_row("" if place else row.name, str(at.cutoff), *figures, shown)
         result.add_section()
     return result
 
 
 def groups_table(title: str, rows: Sequence[Row], groups: Callable[[Row], Mapping[str, Ranking]]) -> Table:
-    """HR@10 / NDCG@10 of each method in each group of users."""
-    result = Table(title=f"HR@10 / NDCG@10 {title}")
-    result.add_column("", no_wrap=True)
+    """NDCG@10 of each method in each group of users."""
+    result = Table(title=f"NDCG@10 {title}", pad_edge=False)
+    result.add_column("\nusers", no_wrap=True)
     for name, group in groups(rows[0]).items():
-        result.add_column(f"{name}\n{group.users:,} users", justify="right", no_wrap=True)
+        result.add_column(f"{name}\n{group.users:,}", justify="right", no_wrap=True)
     for row in rows:
-        result.add_row(row.name, *(f"{of.hit_rate_10:.3f} / {of.ndcg_10:.3f}" for of in groups(row).values()))
+        result.add_row(row.name, *(f"{of.ndcg_10:.4f}" for of in groups(row).values()))
     return result
 
 
@@ -81,4 +80,4 @@ def document(data: Interactions, rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def _interval(mean: Mean) -> str:
-    return f"{mean.value:.4f} ({mean.low:.3f}-{mean.high:.3f})"
+    return " ±".join(f"{figure:.3f}".removeprefix("0") for figure in (mean.value, (mean.high - mean.low) / 2))

@@ -22,7 +22,7 @@ Scores = Callable[[Int64], Float32]
 FACTORS: dict[str, Callable[[Interactions, Recipe], Factors]] = {"BPR": Bpr, "NCF": Ncf}
 NETWORKS: dict[str, Callable[[Recipe], Network]] = {
     "GRU4Rec": Gru4Rec,
-    "SASRec, full softmax": lambda recipe: Sasrec(recipe.longest, recipe),
+    "SASRec (full CE)": lambda recipe: Sasrec(recipe.longest, recipe),
 }
 TRAINED = (*FACTORS, *NETWORKS)
 
