@@ -20,12 +20,12 @@ from typing import Any
 import numpy as np
 
 from model_store.encoder.columns import BANK, CONTENT, FEATURES, SOCIAL, VECTORS, WEIGHTS
+from model_store.encoder.layers import dropped, gated, normalised, ones, weights, zeros
 from model_store.encoder.runtime import tf
 from model_store.state.layout import DIM, FACET_DIM, LANES
 
 _HIDDEN = 128
 _BLOCKS = 2
-_EPSILON = 1e-6  # of mean squares; a lane's mean square is 1e-4 and more as soon as it holds an item
 _SOCIAL_SEED = 20240817
 _FUSED_WIDTH = LANES * DIM + FACET_DIM + LANES + 1
 
@@ -41,32 +41,30 @@ class ReadoutNetwork(tf.Module):
         self.topic_count = topics
         self.traces = 0
         rng = np.random.default_rng(seed)
-        self._gate_in = _weights(rng, _FUSED_WIDTH, 2 * _HIDDEN)
-        self._gate_out = _weights(rng, _HIDDEN, DIM)
-        self._blocks = [
-            (_ones(DIM), _weights(rng, DIM, 2 * _HIDDEN), _weights(rng, _HIDDEN, DIM)) for _ in range(_BLOCKS)
-        ]
-        self._bias_in = _zeros(2 * _HIDDEN)
-        self._bias_out = _zeros(DIM)
-        self._final_gain = _ones(DIM)
-        self._behaviour = _weights(rng, LANES * DIM, DIM)
-        self._behaviour_bias = _zeros(DIM)
-        self._content = _weights(rng, FACET_DIM, DIM)
-        self._content_bias = _zeros(DIM)
-        self._topics = _weights(rng, DIM + 2 * FACET_DIM, topics)
-        self._topics_bias = _zeros(topics)
+        self._gate_in = weights(rng, _FUSED_WIDTH, 2 * _HIDDEN)
+        self._gate_out = weights(rng, _HIDDEN, DIM)
+        self._blocks = [(ones(DIM), weights(rng, DIM, 2 * _HIDDEN), weights(rng, _HIDDEN, DIM)) for _ in range(_BLOCKS)]
+        self._bias_in = zeros(2 * _HIDDEN)
+        self._bias_out = zeros(DIM)
+        self._final_gain = ones(DIM)
+        self._behaviour = weights(rng, LANES * DIM, DIM)
+        self._behaviour_bias = zeros(DIM)
+        self._content = weights(rng, FACET_DIM, DIM)
+        self._content_bias = zeros(DIM)
+        self._topics = weights(rng, DIM + 2 * FACET_DIM, topics)
+        self._topics_bias = zeros(topics)
         self._social = tf.constant(_orthonormal_rows(FACET_DIM, DIM, _SOCIAL_SEED))
 
     def vector(self, features: Any, dropout: float = 0.0) -> Any:
         """float32 [n, DIM] of float32 [n, FEATURES]; `dropout` is the share of activations dropped, in training."""
         fused = tf.concat(
-            [normalised_lanes(features), _normalised(features[:, CONTENT]), 0.5 * features[:, WEIGHTS]], axis=1
+            [normalised_lanes(features), normalised(features[:, CONTENT]), 0.5 * features[:, WEIGHTS]], axis=1
         )
-        hidden = _gated(_dropped(fused, dropout) @ self._gate_in + self._bias_in)
-        stream = _dropped(hidden, dropout) @ self._gate_out + self._bias_out
+        hidden = gated(dropped(fused, dropout) @ self._gate_in + self._bias_in)
+        stream = dropped(hidden, dropout) @ self._gate_out + self._bias_out
         for gain, wide, narrow in self._blocks:
-            stream += _dropped(_gated((_normalised(stream) * gain) @ wide), dropout) @ narrow
-        return _normalised(stream) * self._final_gain
+            stream += dropped(gated((normalised(stream) * gain) @ wide), dropout) @ narrow
+        return normalised(stream) * self._final_gain
 
     def behaviour(self, features: Any) -> Any:
         """float32 [n, DIM] from the bank alone."""
@@ -74,7 +72,7 @@ class ReadoutNetwork(tf.Module):
 
     def content(self, features: Any) -> Any:
         """float32 [n, DIM] from the content lane alone."""
-        return _normalised(features[:, CONTENT]) @ self._content + self._content_bias
+        return normalised(features[:, CONTENT]) @ self._content + self._content_bias
 
     def social(self, features: Any) -> Any:
         """float32 [n, DIM], fixed."""
@@ -83,7 +81,7 @@ class ReadoutNetwork(tf.Module):
     def topic_logits(self, features: Any, vector: Any) -> Any:
         """float32 [n, topics]."""
         content = features[:, CONTENT]
-        return tf.concat([vector, _normalised(content), 4.0 * content], axis=1) @ self._topics + self._topics_bias
+        return tf.concat([vector, normalised(content), 4.0 * content], axis=1) @ self._topics + self._topics_bias
 
     def outputs(self, features: Any) -> Any:
         """float32 [n, VECTORS + topics]: vector, behaviour, social, content, topic probabilities."""
@@ -103,32 +101,7 @@ def signature() -> Any:
 def normalised_lanes(features: Any) -> Any:
     """float32 [n, LANES * DIM]: each lane's mean brought to the same size; its weight is told apart."""
     lanes = tf.reshape(features[:, BANK], [-1, LANES, DIM])
-    return tf.reshape(_normalised(lanes), [-1, LANES * DIM])
-
-
-def _normalised(values: Any) -> Any:
-    return values * tf.math.rsqrt(tf.reduce_mean(values * values, axis=-1, keepdims=True) + _EPSILON)
-
-
-def _gated(values: Any) -> Any:
-    gate, value = tf.split(values, 2, axis=1)
-    return gate * tf.sigmoid(gate) * value
-
-
-def _dropped(values: Any, share: float) -> Any:
-    return tf.nn.dropout(values, share) if share else values
-
-
-def _weights(rng: np.random.Generator, rows: int, columns: int) -> Any:
-    return tf.Variable(rng.normal(0, rows**-0.5, (rows, columns)).astype(np.float32))
-
-
-def _ones(size: int) -> Any:
-    return tf.Variable(np.ones(size, np.float32))
-
-
-def _zeros(size: int) -> Any:
-    return tf.Variable(np.zeros(size, np.float32))
+    return tf.reshape(normalised(lanes), [-1, LANES * DIM])
 
 
 def _orthonormal_rows(rows: int, columns: int, seed: int) -> np.ndarray[Any, np.dtype[np.float32]]:

@@ -15,6 +15,7 @@ from model_store.training.metrics import (
     Ranking,
     TopicScores,
     coverage,
+    gains_at,
     ranking,
     ranks,
     top_items,
@@ -115,11 +116,12 @@ def best_transition_weight(model: InterestModel, data: Interactions) -> float:
         base, _ = score(users[part])
         hidden = seen(users[part])
         last = np.where(recent[users[part]] >= 0, rows[recent[users[part]]], -1).astype(np.int32)
+        added = np.zeros((len(base), len(model.index)), np.float32)
+        transitions.weighted(1.0).add_to(added, last)
+        added = added[:, rows]
         for weight in gain:
-            added = np.zeros((len(base), len(model.index)), np.float32)
-            transitions.weighted(weight).add_to(added, last)
-            rank = ranks(base + added[:, rows], wanted[part], hidden)
-            gain[weight] += float(np.where(rank < 10, 1 / np.log2(rank + 2.0), 0).sum())
+            _, ndcg, _ = gains_at(10, ranks(base + np.float32(weight) * added, wanted[part], hidden))
+            gain[weight] += float(ndcg.sum())
     return max(gain, key=lambda weight: gain[weight])
 
 

@@ -88,14 +88,14 @@ def ranks(scores: Float32, targets: Int64, hidden: npt.NDArray[np.bool_]) -> Int
 
 def ranking(rank: Int64, seed: int = 0) -> Ranking:
     """Figures from ranks that start at 0. `seed`: of the resampling behind the intervals."""
-    columns = [gain for cutoff in CUTOFFS for gain in _gains(rank, cutoff)]
+    columns = [gain for cutoff in CUTOFFS for gain in gains_at(cutoff, rank)]
     means = _means(np.stack(columns, axis=1), np.random.default_rng(seed))
     rows = [AtCutoff(cutoff, *means[3 * place : 3 * place + 3]) for place, cutoff in enumerate(CUTOFFS)]
     return Ranking(len(rank), tuple(rows))
 
 
-def _gains(rank: Int64, cutoff: int) -> tuple[Float64, Float64, Float64]:
-    """Each user's hit, NDCG (one relevant item, so the ideal is 1) and reciprocal rank."""
+def gains_at(cutoff: int, rank: Int64) -> tuple[Float64, Float64, Float64]:
+    """float64 [n] each: every user's hit, NDCG (one relevant item, so the ideal is 1) and reciprocal rank."""
     hit = rank < cutoff
     return hit.astype(np.float64), hit / np.log2(rank + 2.0), hit / (rank + 1.0)
 

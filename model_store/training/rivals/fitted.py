@@ -1,7 +1,6 @@
 """Every rival, trained and ready to score: by the budget that the model's own recipe gives."""
 
 from collections.abc import Callable, Iterator
-from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +23,6 @@ NETWORKS: dict[str, Callable[[Recipe], Network]] = {
     "GRU4Rec": Gru4Rec,
     "SASRec (full CE)": lambda recipe: Sasrec(recipe.longest, recipe),
 }
-TRAINED = (*FACTORS, *NETWORKS)
 
 
 def counted(train: Interactions, before: Interactions) -> dict[str, Scores]:
@@ -49,4 +47,4 @@ def trained(
     for name, network_of in NETWORKS.items():
         tf.random.set_seed(recipe.seed)
         network = TrainedNetwork(train, recipe, network_of(recipe), report(name))
-        yield name, partial(network.scores, before)
+        yield name, network.after(before)

@@ -7,11 +7,14 @@ negatives (which is much stronger) and pre-norm blocks. GRU4Rec: Hidasi et al., 
 Recurrent Neural Networks, 2016, likewise.
 """
 
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from model_store.encoder.layers import dropped, normalised, ones, weights
 from model_store.encoder.runtime import tf
 from model_store.state.layout import DIM
 from model_store.training.harness import Encoded, Harness, HistoryEncoder, Recipe, Report, Tables, Tensors
@@ -21,7 +24,6 @@ from model_store.training.sequences import History, histories, pad
 Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
 
-_EPSILON = 1e-6
 _SCALE = 10.0  # the table begins with a deviation of 0.1
 _SCORED_TOKENS = 20_000
 
@@ -37,15 +39,15 @@ class Sasrec(tf.Module):
         self._places = tf.Variable(_normal(rng, longest + 1, DIM) * 0.1)
         self._blocks = [
             {
-                "attend": tf.Variable(_normal(rng, DIM, 3 * DIM) * DIM**-0.5),
-                "mix": tf.Variable(_normal(rng, DIM, DIM) * DIM**-0.5),
-                "wide": tf.Variable(_normal(rng, DIM, 4 * DIM) * DIM**-0.5),
-                "narrow": tf.Variable(_normal(rng, 4 * DIM, DIM) * (4 * DIM) ** -0.5),
+                "attend": weights(rng, DIM, 3 * DIM),
+                "mix": weights(rng, DIM, DIM),
+                "wide": weights(rng, DIM, 4 * DIM),
+                "narrow": weights(rng, 4 * DIM, DIM),
                 "gains": tf.Variable(np.ones((2, DIM), np.float32)),
             }
             for _ in range(layers)
         ]
-        self._gain = tf.Variable(np.ones(DIM, np.float32))
+        self._gain = ones(DIM)
 
     @property
     def weights(self) -> list[Any]:
@@ -57,12 +59,12 @@ class Sasrec(tf.Module):
     def vectors(self, item: Any, tables: Tables, dropout: float = 0.0) -> Any:
         """float32 [b, l, DIM] of int32 [b, l]."""
         stream = _before(item, tables, self._start) + self._places[: tf.shape(item)[1]]
-        stream = _dropped(stream, dropout)
+        stream = dropped(stream, dropout)
         for block in self._blocks:
-            stream += _dropped(self._attended(_normalised(stream) * block["gains"][0], block), dropout)
-            hidden = tf.nn.gelu((_normalised(stream) * block["gains"][1]) @ block["wide"])
-            stream += _dropped(_dropped(hidden, dropout) @ block["narrow"], dropout)
-        return _normalised(stream) * self._gain
+            stream += dropped(self._attended(normalised(stream) * block["gains"][0], block), dropout)
+            hidden = tf.nn.gelu((normalised(stream) * block["gains"][1]) @ block["wide"])
+            stream += dropped(dropped(hidden, dropout) @ block["narrow"], dropout)
+        return normalised(stream) * self._gain
 
     def _attended(self, stream: Any, block: dict[str, Any]) -> Any:
         shape = tf.shape(stream)
@@ -85,7 +87,7 @@ class Gru4Rec(tf.Module):
         self._start = tf.Variable(_normal(rng, 1, DIM) * 0.1)
         self._layer = tf.keras.layers.GRU(units, return_sequences=True, seed=recipe.seed)
         self._layer.build((None, None, DIM))
-        self._out = tf.Variable(_normal(rng, units, DIM) * units**-0.5)
+        self._out = weights(rng, units, DIM)
 
     @property
     def weights(self) -> list[Any]:
@@ -96,8 +98,8 @@ class Gru4Rec(tf.Module):
 
     def vectors(self, item: Any, tables: Tables, dropout: float = 0.0) -> Any:
         """float32 [b, l, DIM] of int32 [b, l]."""
-        stream = _dropped(_before(item, tables, self._start), dropout)
-        return _dropped(self._layer(stream), dropout) @ self._out
+        stream = dropped(_before(item, tables, self._start), dropout)
+        return dropped(self._layer(stream), dropout) @ self._out
 
 
 class Network(HistoryEncoder, Protocol):
@@ -121,15 +123,17 @@ class TrainedNetwork:
             reduce_retracing=True,
         )
 
-    def scores(self, before: Interactions, users: Int64) -> Float32:
-        """float32 [n, m]: of what comes after the interactions of `before`."""
-        last = _last_histories(before, self._longest)
+    def after(self, before: Interactions) -> Callable[[Int64], Float32]:
+        """Of users, int64 [n], the scores float32 [n, m] of what comes after their interactions in `before`."""
+        return partial(self._scores, _last_histories(before, self._longest))
+
+    def _scores(self, last: Mapping[int, History], users: Int64) -> Float32:
+        lengths = [len(last[user].item) if user in last else 0 for user in users.tolist()]
         vectors = np.zeros((len(users), DIM), np.float32)
-        known = [place for place, user in enumerate(users.tolist()) if user in last]
-        known.sort(key=lambda place: len(last[int(users[place])].item))
-        for part in _parts_of(known, lambda place: len(last[int(users[place])].item) + 1):
+        known = sorted((place for place, length in enumerate(lengths) if length), key=lambda place: lengths[place])
+        for part in _parts_of(known, lengths):
             batch = pad([_longer(last[int(users[place])]) for place in part])
-            ends = np.array([len(last[int(users[place])].item) for place in part])
+            ends = [lengths[place] for place in part]
             vectors[part] = self._read(batch.item).numpy()[np.arange(len(part)), ends]
         scores: Float32 = vectors @ self._items.T + self._bias
         return scores
@@ -152,10 +156,11 @@ def _longer(history: History) -> History:
                    np.append(history.gain, history.gain[-1:]))  # fmt: skip
 
 
-def _parts_of(places: list[int], length: Any) -> Any:
+def _parts_of(places: Sequence[int], lengths: Sequence[int]) -> Iterator[list[int]]:
+    """The places, the shortest first, in parts that are small enough to be read at once."""
     part: list[int] = []
     for place in places:
-        if part and length(place) * (len(part) + 1) > _SCORED_TOKENS:
+        if part and (lengths[place] + 1) * (len(part) + 1) > _SCORED_TOKENS:
             yield part
             part = []
         part.append(place)
@@ -168,14 +173,6 @@ def _before(item: Any, tables: Tables, start: Any) -> Any:
     vectors = tf.gather(tables.items, item[:, :-1]) * _SCALE
     first = tf.broadcast_to(start * _SCALE, [tf.shape(item)[0], 1, DIM])
     return tf.concat([first, vectors], axis=1)
-
-
-def _normalised(values: Any) -> Any:
-    return values * tf.math.rsqrt(tf.reduce_mean(values * values, axis=-1, keepdims=True) + _EPSILON)
-
-
-def _dropped(values: Any, share: float) -> Any:
-    return tf.nn.dropout(values, share) if share else values
 
 
 def _normal(rng: np.random.Generator, *shape: int) -> Float32:

@@ -37,7 +37,7 @@ def _network(name: str) -> Network:
 def test_a_network_learns_the_rule(name: str, data: Interactions) -> None:
     trained = TrainedNetwork(data.without_last(2), RECIPE, _network(name))
     users = np.arange(USERS)[::-1].copy()
-    scores = trained.scores(data.without_last(1), users)
+    scores = trained.after(data.without_last(1))(users)
     assert (scores.argmax(axis=1) == data.last()[users]).mean() > 0.9
 
 
