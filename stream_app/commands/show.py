@@ -30,20 +30,11 @@ def show(
 
     Titles come from the served model, where there is one. Exits with 1 for a user that Redis does not know.
     """
-    from stream_app.access import redis_options
-    from stream_app.client import InterestReader
-    from stream_app.demo.person import read_person
+    from stream_app.demo.person import read_person, reader_of
 
     settings = settings_of(redis=redis, models=models, config=config)
-    where = settings.redis
     try:
-        reader = InterestReader(
-            where.url.get_secret_value(),
-            cluster=where.cluster,
-            pseudonym_key=settings.pseudonym_key.get_secret_value(),
-            socket_timeout=where.timeout_s,
-            **redis_options(where),
-        )
+        reader = reader_of(settings)
     except ValueError as problem:
         raise CommandError(f"Redis URL: {problem}") from problem
     with reader:

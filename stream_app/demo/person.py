@@ -5,8 +5,10 @@ from typing import Any
 
 import msgspec
 
+from stream_app.access import redis_options
 from stream_app.client import Interest, InterestReader
 from stream_app.contracts.recommendations import Recommendation
+from stream_app.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,18 @@ class Person:
         fields = {name: getattr(interest, name) for name in interest.__dataclass_fields__}
         document = {name: value.tolist() if hasattr(value, "tolist") else value for name, value in fields.items()}
         return dict(msgspec.to_builtins({**document, "recommendation": self.recommendation}))
+
+
+def reader_of(settings: Settings) -> InterestReader:
+    """A reader of the Redis that these settings name. Raises ValueError for a URL that is none."""
+    redis = settings.redis
+    return InterestReader(
+        redis.url.get_secret_value(),
+        cluster=redis.cluster,
+        pseudonym_key=settings.pseudonym_key.get_secret_value(),
+        socket_timeout=redis.timeout_s,
+        **redis_options(redis),
+    )
 
 
 def read_person(reader: InterestReader, user_id: str) -> Person | None:

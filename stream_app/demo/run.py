@@ -14,12 +14,11 @@ from rich.live import Live
 from model_store.registry import ModelRegistry
 from model_store.training import datasets
 from model_store.training.interactions import Interactions
-from stream_app.access import redis_options
 from stream_app.client import InterestReader
 from stream_app.demo import meter
 from stream_app.demo.errors import DemoError
 from stream_app.demo.meter import Meter, Reading
-from stream_app.demo.person import Person, read_person
+from stream_app.demo.person import Person, read_person, reader_of
 from stream_app.demo.spotlight import Spotlight
 from stream_app.demo.stage import Servers, Stage
 from stream_app.demo.summary import Account
@@ -80,7 +79,7 @@ class _Performance:
     def play(self, rate: float) -> Account:
         stop = threading.Event()
         settings = self._stage.settings
-        with ThreadPoolExecutor(1, "replay") as pool, _reader(settings) as reader, self._show() as show:
+        with ThreadPoolExecutor(1, "replay") as pool, reader_of(settings) as reader, self._show() as show:
             work = pool.submit(replay, self._source, settings, Pace(rate), progress=self._count, stop=stop)
             try:
                 self._watch(work, reader, show)
@@ -163,17 +162,6 @@ def _a_model(stage: Stage, data: Path, say: Callable[[str], None]) -> None:
     elif not version.startswith(name.removesuffix("-recbole")):
         say(f"the model {version} seems to be of other data than {name}, whose items it will not know (interest train)")
     say(f"model {version}")
-
-
-def _reader(settings: Settings) -> InterestReader:
-    redis = settings.redis
-    return InterestReader(
-        redis.url.get_secret_value(),
-        cluster=redis.cluster,
-        pseudonym_key=settings.pseudonym_key.get_secret_value(),
-        socket_timeout=redis.timeout_s,
-        **redis_options(redis),
-    )
 
 
 def _teller(console: Console) -> Callable[[str], None]:
