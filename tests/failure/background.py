@@ -1,11 +1,12 @@
 """A thread that stands beside a run."""
 
 import threading
+from abc import ABC, abstractmethod
 from types import TracebackType
 from typing import Self
 
 
-class Background:
+class Background(ABC):
     """Runs `_run` in a thread of its own for as long as the block lasts; `_run` ends soon after `_over` is set."""
 
     def __init__(self) -> None:
@@ -20,5 +21,5 @@ class Background:
         self._over.set()
         self._thread.join(10)
 
-    def _run(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _run(self) -> None: ...

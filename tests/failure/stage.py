@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from stream_app.faust_slab.fatal import EXIT_STOPPED
 from stream_app.local import LocalKafka, LocalValkey
 from stream_app.settings import Settings
 from tests.failure.cluster import Cluster
@@ -57,6 +58,23 @@ class Stage:
         # A worker that is told to stop while TensorFlow is being imported dies of the signal itself.
         if code not in (0, -15):
             self.ended(member, code)
+
+    def leave_alone(self) -> None:
+        """No worker that ends is started again until it is."""
+        for member in self.members:
+            member.leave_alone()
+
+    def until_all_have_stopped(self, said: str, timeout_s: float) -> None:
+        """Every worker must end by itself with 70, and its log with this."""
+        for member in self.members:
+            code = member.wait_exit(timeout_s)
+            end = member.log_text()[-1500:]
+            if code != EXIT_STOPPED or said not in end:
+                raise AssertionError(f"{member.name} ended with {code}, and should with {said!r}: {end}")
+
+    def start_all(self) -> None:
+        for member in self.members:
+            member.start()
 
     def count(self, stroke: str) -> None:
         """One more of these."""

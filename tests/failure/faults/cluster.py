@@ -2,7 +2,6 @@
 
 import time
 
-from stream_app.faust_slab.fatal import EXIT_STOPPED
 from tests.bench.ground import Broker
 from tests.failure.stage import Stage, fault
 
@@ -30,8 +29,7 @@ def not_enough_replicas(stage: Stage) -> None:
     """The changelog's writes need more copies than there are: workers stop, and commit nothing until they do."""
     kafka, cluster = stage.settings.kafka, stage.cluster
     node = stage.dice.choice(cluster.nodes)
-    for member in stage.members:
-        member.leave_alone()
+    stage.leave_alone()
     cluster.require_in_sync(kafka.changelog, COPIES)
     stage.say(f"kill broker {node.number}, of which a copy of each state is needed")
     node.kill()
@@ -39,19 +37,14 @@ def not_enough_replicas(stage: Stage) -> None:
     time.sleep(SETTLE_S)
     broker = Broker(kafka.bootstrap)
     before = broker.committed(kafka.group)
-    for member in stage.members:
-        code = member.wait_exit(STOPPED_S)
-        end = member.log_text()[-1500:]
-        if code != EXIT_STOPPED or f"Kafka did not take records for {kafka.changelog}[" not in end:
-            raise AssertionError(f"{member.name} ended with {code} while too few copies were in sync: {end}")
+    stage.until_all_have_stopped(f"Kafka did not take records for {kafka.changelog}[", STOPPED_S)
     after = broker.committed(kafka.group)
     if after != before:
         raise AssertionError(f"offsets were committed past refused writes: {before} became {after}")
     stage.say("all workers have stopped, nothing is committed")
     cluster.require_in_sync(kafka.changelog, COPIES - 1)
     node.restart()
-    for member in stage.members:
-        member.start()
+    stage.start_all()
     _wait_in_sync(stage)
 
 

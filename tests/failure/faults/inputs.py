@@ -3,7 +3,6 @@
 import itertools
 import time
 
-from stream_app.faust_slab.fatal import EXIT_STOPPED
 from tests.bench.ground import Broker
 from tests.failure.poison import KINDS, Poison, Poisoner, poisons
 from tests.failure.stage import Stage, fault
@@ -35,8 +34,7 @@ def poison(stage: Stage) -> None:
 @fault()
 def flood(stage: Stage) -> None:
     """Most events are bad until all workers have stopped; then what is in the topics is let pass, and they go on."""
-    for member in stage.members:
-        member.leave_alone()
+    stage.leave_alone()
     stage.say("flood")
     poisoner = Poisoner(stage.settings.kafka)
     _pour(stage, poisoner)
@@ -55,10 +53,7 @@ def _pour(stage: Stage, poisoner: Poisoner) -> None:
         for one in itertools.islice(sorts, BURST):
             poisoner.send(one)
         time.sleep(BURST_S)
-    for member in stage.members:
-        end = member.log_text()[-1500:]
-        if member.exit_code() != EXIT_STOPPED or "start workers with INTEREST_ACCEPT__FLOOD_SHARE=1" not in end:
-            raise AssertionError(f"{member.name} ended with {member.exit_code()} in a flood: {end}")
+    stage.until_all_have_stopped("start workers with INTEREST_ACCEPT__FLOOD_SHARE=1", STOPPED_S)
 
 
 def _let_pass(stage: Stage) -> None:

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import redis
 
-from stream_app.faust_slab.fatal import EXIT_STOPPED
 from stream_app.local import LocalValkey
 from stream_app.settings import environment
 from tests.failure import snapshots
@@ -70,16 +69,10 @@ def redis_cannot_save(stage: Stage) -> None:
 @fault()
 def redis_cannot_save_for_long(stage: Stage) -> None:
     """The same for longer than workers wait: they stop."""
-    for member in stage.members:
-        member.leave_alone()
+    stage.leave_alone()
     with snapshots.failing(stage.redis):
-        for member in stage.members:
-            code = member.wait_exit(stage.settings.redis.give_up_s + STOPPED_S)
-            end = member.log_text()[-1500:]
-            if code != EXIT_STOPPED or "MISCONF" not in end:
-                raise AssertionError(f"{member.name} ended with {code} while Redis could not save: {end}")
-    for member in stage.members:
-        member.start()
+        stage.until_all_have_stopped("MISCONF", stage.settings.redis.give_up_s + STOPPED_S)
+    stage.start_all()
 
 
 @fault()

@@ -2,7 +2,6 @@
 
 from confluent_kafka.admin import AclOperation, ResourceType
 
-from stream_app.faust_slab.fatal import EXIT_STOPPED
 from tests.failure import rights
 from tests.failure.stage import Stage, fault
 
@@ -31,17 +30,11 @@ def may_not_commit(stage: Stage) -> None:
 
 def _without(stage: Stage, kind: ResourceType, name: str, operation: AclOperation, said: str) -> None:
     bootstrap = stage.settings.kafka.bootstrap
-    for member in stage.members:
-        member.leave_alone()
+    stage.leave_alone()
     stage.say(f"nobody may {operation.name.lower()} {name}")
     rights.withdraw(bootstrap, kind, name, operation)
     try:
-        for member in stage.members:
-            code = member.wait_exit(STOPPED_S)
-            end = member.log_text()[-1500:]
-            if code != EXIT_STOPPED or said not in end:
-                raise AssertionError(f"{member.name} ended with {code} without a right: {end}")
+        stage.until_all_have_stopped(said, STOPPED_S)
     finally:
         rights.give_back(bootstrap, kind, name)
-    for member in stage.members:
-        member.start()
+    stage.start_all()
