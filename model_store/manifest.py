@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 import msgspec
 
 MANIFEST = "manifest.json"
-FORMAT = 1
+FORMAT = 2
 UNREADABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
 """What reading JSON that may be damaged raises."""
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model_store.catalog.index import Picks
-from model_store.encoder.columns import FACETS
+from model_store.encoder.columns import BLEND, FACETS
 from model_store.model import InterestModel
 from model_store.state import offers, windows
 from model_store.state.arena import Arena
@@ -183,7 +183,7 @@ class Refresher:
         return InterestViews(
             keys=[segment.arena.keys[row] for segment in segments for row in segment.touched.rows.tolist()],
             version=reading.version,
-            outputs=outputs,
+            outputs=outputs[:, :-BLEND],
             topics=self.model.topics,
             windows=reading.windows,
             event_ts_ms=reading.event_ts_ms,

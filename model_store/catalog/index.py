@@ -1,4 +1,11 @@
-"""The items that can be recommended, and the exact search for the best unseen ones of many users at once."""
+"""The items that can be recommended, and the exact search for the best unseen ones of many users at once.
+
+    score(user, item) = vector . item vector + bias                     what the item is to this user
+                      + sum over half-lives of weight * popularity      what everybody takes up now
+                      + weight * what transitions add                   what follows the user's last items
+
+The vector and the weights are the user's, from the readout; the rest is the index's, and fresh with every version.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,10 +18,10 @@ import numpy.typing as npt
 
 from model_store.catalog.picking import fill_seen, pick
 from model_store.catalog.transitions import Transitions, recent_rows
-from model_store.encoder.columns import FACETS, VECTORS
+from model_store.encoder.columns import FACETS, PRIORS, VECTORS, Outputs
 from model_store.state.hashing import hash_ids
 from model_store.state.layout import DIM
-from model_store.state.writes import WriteTable
+from model_store.state.lookup import HashRows
 
 Float32 = npt.NDArray[np.float32]
 
@@ -58,7 +65,7 @@ class _Texts(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class ItemIndex:
-    """m items; score(user, item) = user vector . vectors[item] + bias[item] + what `transitions` adds.
+    """m items, as the module scores them.
 
     Attributes:
         item_ids, titles: m strings each.
@@ -68,6 +75,7 @@ class ItemIndex:
         topic: int16 [m], index of the main topic in the model's topics, -1 for none.
         reasons: the facets that may be given as the reason of a pick: those the model was trained for.
         transitions: which item follows which.
+        priors: float32 [m, PRIORS], logarithms of how popular the items are, by half-life; zeros where nobody counted.
     """
 
     item_ids: tuple[str, ...]
@@ -78,8 +86,10 @@ class ItemIndex:
     topic: npt.NDArray[np.int16]
     reasons: tuple[str, ...] = FACETS
     transitions: Transitions | None = None
+    priors: Float32 = field(default_factory=lambda: np.zeros((0, PRIORS), np.float32))
     _directions: Float32 = field(init=False, repr=False)
-    _rows: WriteTable = field(init=False, repr=False)
+    _factors: Float32 = field(init=False, repr=False)
+    _rows: HashRows = field(init=False, repr=False)
     _allowed: npt.NDArray[np.bool_] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -87,15 +97,19 @@ class ItemIndex:
         shapes = (len(self.titles), self.hashes.shape, self.vectors.shape, self.bias.shape, self.topic.shape)
         if shapes != (count, (count,), (count, DIM), (count,), (count,)):
             raise ValueError(f"columns of {count} items disagree: titles, hashes, vectors, bias, topic are {shapes}")
+        if not len(self.priors):
+            object.__setattr__(self, "priors", np.zeros((count, PRIORS), np.float32))
+        if self.priors.shape != (count, PRIORS):
+            raise ValueError(f"priors of {count} items have the shape {(count, PRIORS)}, got {self.priors.shape}")
         if self.transitions is not None and len(self.transitions.bounds) != count + 1:
             raise ValueError(f"the transitions are of {len(self.transitions.bounds) - 1} items, not of {count}")
         if not self.reasons or not set(self.reasons) <= set(FACETS):
             raise ValueError(f"reasons must be some of {FACETS}, got {self.reasons}")
         lengths = np.linalg.norm(self.vectors, axis=1, keepdims=True)
         object.__setattr__(self, "_directions", self.vectors / np.maximum(lengths, np.float32(_NORM_FLOOR)))
+        object.__setattr__(self, "_factors", np.concatenate([self.vectors, self.priors], axis=1))
         object.__setattr__(self, "_allowed", np.array([facet in self.reasons for facet in FACETS]))
-        # The write table's search by hash serves here too; its vectors are not used.
-        object.__setattr__(self, "_rows", WriteTable(self.hashes, self.vectors, np.zeros((count, 24), np.float32)))
+        object.__setattr__(self, "_rows", HashRows(self.hashes))
 
     def __len__(self) -> int:
         return len(self.item_ids)
@@ -110,7 +124,7 @@ class ItemIndex:
     ) -> Picks:
         """The k best items that a user has not seen, for the users in `records[rows]` (n of them).
 
-        `outputs`: float32 [n, 4 * DIM + topics] from the readout. `skip_last`: bool [n], whether to leave out what
+        `outputs`: float32 [n, width] from the readout. `skip_last`: bool [n], whether to leave out what
         was recommended last (`rec_item`) too. Seen is what the state's filter says (`state.seen` on its errors).
         Runs without the GIL but for numpy's matrix product, which releases it too; thread-safe.
         """
@@ -120,8 +134,8 @@ class ItemIndex:
         buffer = np.empty((step, len(self)), np.float32)
         for start in range(0, count if wanted else 0, step):
             part = slice(start, min(count, start + step))
-            scores = np.matmul(outputs[part, :DIM], self.vectors.T, out=buffer[: part.stop - start])
-            self._add_transitions(scores, records, rows[part])
+            scores = np.matmul(_factors(outputs[part]), self._factors.T, out=buffer[: part.stop - start])
+            self._add_transitions(scores, records, rows[part], outputs[part])
             pick(
                 scores, self.bias, self.hashes, self._rows.slots, self.vectors, self._directions, self.topic,
                 self._allowed, records, rows[part], np.ascontiguousarray(outputs[part, DIM:VECTORS]), skip_last[part],
@@ -137,17 +151,26 @@ class ItemIndex:
 
     def scores(self, records: npt.NDArray[np.void], rows: npt.NDArray[np.int64], outputs: Float32) -> Float32:
         """float32 [n, m] of the users in `records[rows]`, `outputs` being theirs from the readout."""
-        scores = outputs[:, :DIM] @ self.vectors.T + self.bias
-        self._add_transitions(scores, records, rows)
+        scores = _factors(outputs) @ self._factors.T + self.bias
+        self._add_transitions(scores, records, rows, outputs)
         return scores
 
-    def _add_transitions(self, scores: Float32, records: npt.NDArray[np.void], rows: npt.NDArray[np.int64]) -> None:
-        if self.transitions is not None and self.transitions.weight:
-            self.transitions.add_to(scores, recent_rows(records, rows, self.hashes, self._rows.slots))
+    def _add_transitions(
+        self, scores: Float32, records: npt.NDArray[np.void], rows: npt.NDArray[np.int64], outputs: Float32
+    ) -> None:
+        if self.transitions is not None:
+            recent = recent_rows(records, rows, self.hashes, self._rows.slots)
+            self.transitions.add_to(scores, recent, Outputs.of(outputs).transitions)
 
     def save(self, folder: Path) -> None:
         """Write `items.npz` and `items.json` into `folder`."""
-        arrays = {"hashes": self.hashes, "vectors": self.vectors, "bias": self.bias, "topic": self.topic}
+        arrays = {
+            "hashes": self.hashes,
+            "vectors": self.vectors,
+            "bias": self.bias,
+            "topic": self.topic,
+            "priors": self.priors,
+        }
         if self.transitions is not None:
             arrays |= {f"next_{name}": np.asarray(getattr(self.transitions, name)) for name in _NEXT}
         np.savez(folder / _ARRAYS, **arrays)  # type: ignore[arg-type]  # numpy's other options are not arrays
@@ -159,10 +182,20 @@ class ItemIndex:
         """Read what `save` wrote."""
         texts = msgspec.json.decode((folder / _TEXTS).read_bytes(), type=_Texts)
         with np.load(folder / _ARRAYS, allow_pickle=False) as arrays:
-            hashes, vectors, bias, topic = (arrays[name] for name in ("hashes", "vectors", "bias", "topic"))
+            hashes, vectors, bias, topic, priors = (
+                arrays[name] for name in ("hashes", "vectors", "bias", "topic", "priors")
+            )
             transitions = _transitions({name: arrays[f"next_{name}"] for name in _NEXT if f"next_{name}" in arrays})
         return ItemIndex(
-            tuple(texts.ids), tuple(texts.titles), hashes, vectors, bias, topic, tuple(texts.reasons), transitions
+            tuple(texts.ids),
+            tuple(texts.titles),
+            hashes,
+            vectors,
+            bias,
+            topic,
+            tuple(texts.reasons),
+            transitions,
+            priors,
         )
 
     @staticmethod
@@ -181,6 +214,12 @@ class ItemIndex:
         return ItemIndex(
             item_ids, titles, hash_ids(list(item_ids)).hash, vectors, bias, main_topic(item_topics), reasons
         )
+
+
+def _factors(outputs: Float32) -> Float32:
+    """float32 [n, DIM + PRIORS]: a user's side of the product with the items' vectors and priors."""
+    of = Outputs.of(outputs)
+    return np.concatenate([of.vector, of.priors], axis=1)
 
 
 def main_topic(item_topics: Float32) -> npt.NDArray[np.int16]:

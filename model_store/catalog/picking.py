@@ -9,8 +9,8 @@ from numba import njit
 
 from model_store.kernels import kernel
 from model_store.state.layout import DIM, REC_ITEMS, RING
+from model_store.state.lookup import find
 from model_store.state.seen import is_seen
-from model_store.state.writes import find
 
 _BLOCK = 32
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from model_store.kernels import kernel
 from model_store.state.layout import RING
-from model_store.state.writes import find
+from model_store.state.lookup import find
 
 Float32 = npt.NDArray[np.float32]
 Int32 = npt.NDArray[np.int32]
@@ -53,10 +53,15 @@ class Transitions:
         same = user[1:] == user[:-1]
         code = item[:-1][same].astype(np.int64) * items + item[1:][same]
         pairs, times = np.unique(code, return_counts=True)
-        total = np.bincount(pairs // items, weights=times, minlength=items)
-        share = times / (total[pairs // items] + SHRINKAGE)
-        bounds = np.searchsorted(pairs, np.arange(items + 1) * items)
-        return Transitions(bounds, (pairs % items).astype(np.int32), share.astype(np.float32))
+        return Transitions.of_pairs(pairs // items, pairs % items, times, items)
+
+    @staticmethod
+    def of_pairs(first: Int64, second: Int64, times: Int64, items: int) -> "Transitions":
+        """Of distinct pairs that came `times` times (int64 [pairs] each), ascending by first, then by second item."""
+        total = np.bincount(first, weights=times, minlength=items)
+        share = times / (total[first] + SHRINKAGE)
+        bounds = np.searchsorted(first, np.arange(items + 1))
+        return Transitions(bounds, second.astype(np.int32), share.astype(np.float32))
 
     def weighted(self, weight: float) -> "Transitions":
         """The same pairs with another weight."""
@@ -69,11 +74,14 @@ class Transitions:
         _add_shares(out, recent, np.array(LAG_WEIGHTS, np.float32), self.bounds, self.after, self.share)
         return out
 
-    def add_to(self, scores: Float32, recent: Int32) -> None:
-        """Add to float32 [n, m] scores, in place; `recent` as in `shares`."""
-        if self.weight and len(self.after):
+    def add_to(self, scores: Float32, recent: Int32, more: Float32 | None = None) -> None:
+        """Add to float32 [n, m] scores, in place; `recent` as in `shares`, `more` (float32 [n]) is added to `weight`."""
+        weight = np.full(len(scores), self.weight, np.float32)
+        if more is not None:
+            weight += more
+        if weight.any() and len(self.after):
             lags = np.array(LAG_WEIGHTS, np.float32)
-            _add_logs(scores, recent, lags, self.bounds, self.after, self.share, np.float32(self.weight))
+            _add_logs(scores, recent, lags, self.bounds, self.after, self.share, weight)
 
 
 def recent_rows(records: npt.NDArray[np.void], rows: Int64, hashes: npt.NDArray[np.uint64], slots: Int64) -> Int32:
@@ -121,5 +129,5 @@ def _add_logs(scores, recent, lags, bounds, after, share, weight):  # type: igno
                     total[follower] += lags[lag] * share[pair]
         for place in range(count):
             follower = touched[place]
-            scores[i, follower] += weight * np.log1p(total[follower] / np.float32(UNIT))
+            scores[i, follower] += weight[i] * np.log1p(total[follower] / np.float32(UNIT))
             total[follower] = 0

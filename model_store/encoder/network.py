@@ -5,11 +5,15 @@
     content ───────────────────────────────────────────────────────────────────────── linear ── content
     social ─────────────────────────────────────────────────────────────── fixed projection ── social
     vector | content ──────────────────────────────────────────────────────── linear, softmax ── topics
+    vector | log-weights ──────────────────────────────────────────────────────────── linear ── blend
 
 `vector`, `behaviour` and `content` are each trained to give the next item a high dot product, so their dots with an
 item can be compared. `social` is not trained: no public set of ratings has follows with times. It is a fixed, length-
 preserving projection of the mean of the followees' vectors, good for telling whose followees are alike, and it does
 not touch `vector`.
+
+`blend` says how much of a score is to come from what is popular now and from what follows what. It starts at zero and
+is learnt from the stream (`training.online`), where there is a now.
 
 Gated blocks: Shazeer, GLU Variants Improve Transformer, 2020. Norm: Zhang and Sennrich, Root Mean Square Layer
 Normalization, 2019.
@@ -19,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from model_store.encoder.columns import BANK, CONTENT, FEATURES, SOCIAL, VECTORS, WEIGHTS
+from model_store.encoder.columns import BANK, BLEND, CONTENT, FEATURES, SOCIAL, VECTORS, WEIGHTS
 from model_store.encoder.layers import dropped, gated, normalised, ones, weights, zeros
 from model_store.encoder.runtime import tf
 from model_store.state.layout import DIM, FACET_DIM, LANES
@@ -53,6 +57,8 @@ class ReadoutNetwork(tf.Module):
         self._content_bias = zeros(DIM)
         self._topics = weights(rng, DIM + 2 * FACET_DIM, topics)
         self._topics_bias = zeros(topics)
+        self._blend = tf.Variable(np.zeros((DIM + LANES + 1, BLEND), np.float32))
+        self._blend_bias = zeros(BLEND)
         self._social = tf.constant(_orthonormal_rows(FACET_DIM, DIM, _SOCIAL_SEED))
 
     def vector(self, features: Any, dropout: float = 0.0) -> Any:
@@ -83,14 +89,19 @@ class ReadoutNetwork(tf.Module):
         content = features[:, CONTENT]
         return tf.concat([vector, normalised(content), 4.0 * content], axis=1) @ self._topics + self._topics_bias
 
+    def blend(self, features: Any, vector: Any) -> Any:
+        """float32 [n, BLEND]: weights of the popularity columns and of transitions, of which nothing is bounded."""
+        return tf.concat([vector, features[:, WEIGHTS]], axis=1) @ self._blend + self._blend_bias
+
     def outputs(self, features: Any) -> Any:
-        """float32 [n, VECTORS + topics]: vector, behaviour, social, content, topic probabilities."""
+        """float32 [n, VECTORS + topics + BLEND]: vector, behaviour, social, content, topic probabilities, blend."""
         self.traces += 1
         vector = self.vector(features)
         parts = [vector, self.behaviour(features), self.social(features), self.content(features)]
         if self.topic_count:
             parts.append(tf.nn.softmax(self.topic_logits(features, vector)))
-        return tf.ensure_shape(tf.concat(parts, axis=1), [None, VECTORS + self.topic_count])
+        parts.append(self.blend(features, vector))
+        return tf.ensure_shape(tf.concat(parts, axis=1), [None, VECTORS + self.topic_count + BLEND])
 
 
 def signature() -> Any:

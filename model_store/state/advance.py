@@ -26,8 +26,9 @@ from model_store.state.layout import (
     Kind,
     Outcome,
 )
+from model_store.state.lookup import find
 from model_store.state.memory import Decays, rating_gain
-from model_store.state.writes import WriteTable, find, hashed_vector
+from model_store.state.writes import WriteTable, hashed_vector
 
 _CLICK, _FOLLOW, _RATING, _ERASURE = (int(kind) for kind in Kind)
 _APPLIED, _REPLAYED = int(Outcome.APPLIED), int(Outcome.REPLAYED)

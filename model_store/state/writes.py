@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from model_store.kernels import kernel
 from model_store.state.layout import DIM, FACET_DIM
+from model_store.state.lookup import HashRows
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
@@ -33,7 +34,7 @@ class WriteTable:
     vectors: npt.NDArray[np.float32]
     content: npt.NDArray[np.float32]
     scale: float = field(init=False)
-    slots: npt.NDArray[np.int64] = field(init=False, repr=False)
+    _lookup: HashRows = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         count = len(self.item_hashes)
@@ -42,20 +43,20 @@ class WriteTable:
                 f"{count} items need vectors of shape {(count, DIM)} and content of shape {(count, FACET_DIM)}, "
                 f"got {self.vectors.shape} and {self.content.shape}"
             )
-        slots = np.full(max(8, 1 << int(2 * count).bit_length()), -1, np.int64)
-        if not _index(self.item_hashes, slots):
-            raise ValueError("item hashes must be distinct and not 0")
-        object.__setattr__(self, "slots", slots)
+        object.__setattr__(self, "_lookup", HashRows(self.item_hashes))
         object.__setattr__(self, "scale", float(self.vectors.std()) if count else 1.0)
 
     def __len__(self) -> int:
         return len(self.item_hashes)
 
+    @property
+    def slots(self) -> npt.NDArray[np.int64]:
+        """For compiled code that searches the table (`lookup.find`)."""
+        return self._lookup.slots
+
     def rows(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
         """int64 [n]: rows of n item hashes, -1 where an item is not in the table."""
-        out = np.empty(len(hashes), np.int64)
-        _find_all(self.item_hashes, self.slots, hashes, out)
-        return out
+        return self._lookup.rows(hashes)
 
     def vectors_of(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.float32]:
         """float32 [n, DIM]: what each item writes, known or not."""
@@ -71,39 +72,6 @@ class WriteTable:
 def empty_table() -> WriteTable:
     """A table without items: everything is hashed."""
     return WriteTable(np.empty(0, np.uint64), np.empty((0, DIM), np.float32), np.empty((0, FACET_DIM), np.float32))
-
-
-@kernel
-def find(item_hashes, slots, item):  # type: ignore[no-untyped-def]
-    """Row of an item hash, or -1: open addressing with linear probing, load at most one half."""
-    mask = np.uint64(len(slots) - 1)
-    slot = item & mask
-    while True:
-        row = slots[slot]
-        if row < 0 or item_hashes[row] == item:
-            return row
-        slot = (slot + np.uint64(1)) & mask
-
-
-@kernel
-def _find_all(item_hashes, slots, items, out):  # type: ignore[no-untyped-def]
-    for i in range(len(items)):
-        out[i] = find(item_hashes, slots, items[i])
-
-
-@kernel
-def _index(item_hashes, slots):  # type: ignore[no-untyped-def]
-    """Fill the slots; False if a hash is 0 or comes twice."""
-    mask = np.uint64(len(slots) - 1)
-    for row in range(len(item_hashes)):
-        item = item_hashes[row]
-        if item == np.uint64(0) or find(item_hashes, slots, item) >= 0:
-            return False
-        slot = item & mask
-        while slots[slot] >= 0:
-            slot = (slot + np.uint64(1)) & mask
-        slots[slot] = row
-    return True
 
 
 @kernel

@@ -9,7 +9,7 @@ import pytest
 
 from model_store.catalog.index import ItemIndex, Picks, main_topic
 from model_store.catalog.transitions import UNIT, Transitions
-from model_store.encoder.columns import FACETS
+from model_store.encoder.columns import BLEND, FACETS, PRIORS, VECTORS
 from model_store.state.arena import Arena
 from model_store.state.hashing import hash_id, hash_ids
 from model_store.state.layout import DIM, FACET_DIM, REC_ITEMS
@@ -51,8 +51,9 @@ def make_world(users: int, items: int, clicks: int, seed: int = 0) -> World:
     arena: Arena = states_of(data, writes, Decays())
     history = [item[user == number].tolist() for number in range(users)]
     known = item < items
-    index = replace(index, transitions=Transitions.count(user[known], item[known], items).weighted(WEIGHT))
-    return World(index, arena.records, _normal(rng, users, 4 * DIM + TOPICS), history)
+    transitions = Transitions.count(user[known], item[known], items).weighted(WEIGHT)
+    index = replace(index, transitions=transitions, priors=_normal(rng, items, PRIORS))
+    return World(index, arena.records, _normal(rng, users, VECTORS + TOPICS + BLEND), history)
 
 
 def _normal(rng: np.random.Generator, *shape: int) -> npt.NDArray[np.float32]:
@@ -68,11 +69,14 @@ def recommend(world: World, k: int, skip: bool = False) -> Picks:
 def test_picks_are_the_best_unseen_items(users: int, items: int, clicks: int, k: int) -> None:
     world = make_world(users, items, clicks)
     picks = recommend(world, k)
-    scores = world.outputs[:, :DIM].astype(np.float64) @ world.index.vectors.T.astype(np.float64) + world.index.bias
+    outputs, index = world.outputs.astype(np.float64), world.index
+    scores = outputs[:, :DIM] @ index.vectors.T + index.bias + outputs[:, -BLEND:-1] @ index.priors.T
     assert world.index.transitions is not None
     for user in range(users):
         last = [item if item < items else -1 for item in world.history[user][: -1 - min(3, clicks) : -1]]
-        scores[user] += WEIGHT * np.log1p(world.index.transitions.shares(np.array([last], np.int32))[0] / UNIT)
+        scores[user] += (WEIGHT + outputs[user, -1]) * np.log1p(
+            world.index.transitions.shares(np.array([last], np.int32))[0] / UNIT
+        )
         seen = world.index.seen(world.records, np.array([user]))[0]
         best = [item for item in np.argsort(-scores[user]).tolist() if not seen[item]][:k]
         assert picks.item[user].tolist() == best + [-1] * (k - len(best))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from model_store.encoder import columns
-from model_store.encoder.columns import BANK, CONTENT, FEATURES, SOCIAL, WEIGHTS, Outputs
+from model_store.encoder.columns import BANK, BLEND, CONTENT, FEATURES, SOCIAL, WEIGHTS, Outputs
 from model_store.encoder.network import ReadoutNetwork
 from model_store.encoder.readout import SMALL_LIMIT, Readout, export_readout
 from model_store.encoder.runtime import tf, use_threads
@@ -27,6 +27,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     use_threads(1)
     folder: Path = tmp_path_factory.mktemp("readout")
     network = ReadoutNetwork(TOPICS, seed=3)
+    network._blend.assign(np.random.default_rng(4).normal(size=network._blend.shape))  # it begins at zero
     export_readout(network, folder)
     return Exported(network, Readout(folder))
 
@@ -93,8 +94,9 @@ def test_batches_of_none_and_too_many(exported: Exported) -> None:
 def test_outputs_are_laid_out_as_promised(exported: Exported) -> None:
     rows = exported.readout.small(_features(5))
     parts = Outputs.of(rows)
-    assert rows.shape == (5, 4 * DIM + TOPICS)
-    rebuilt = np.concatenate([parts.vector, parts.behaviour, parts.social, parts.content, parts.topics], axis=1)
+    assert rows.shape == (5, 4 * DIM + TOPICS + BLEND)
+    columns = (parts.vector, parts.behaviour, parts.social, parts.content, parts.topics, parts.priors)
+    rebuilt = np.concatenate([*columns, parts.transitions[:, None]], axis=1)
     np.testing.assert_array_equal(rebuilt, rows)
     np.testing.assert_allclose(parts.topics.sum(axis=1), 1, atol=1e-5)
     np.testing.assert_allclose((parts.vector**2).mean(axis=1), 1, atol=1e-3)  # gains are 1 before training
@@ -105,15 +107,16 @@ def _changed_by(exported: Exported, part: slice) -> set[str]:
     after = before.copy()
     after[:, part] += 1
     old, new = (Outputs.of(exported.readout.small(rows)) for rows in (before, after))
-    names = ("vector", "behaviour", "social", "content", "topics")
+    names = ("vector", "behaviour", "social", "content", "topics", "priors", "transitions")
     return {name for name in names if not np.allclose(getattr(old, name), getattr(new, name), atol=1e-6)}
 
 
 def test_each_facet_reads_its_own_part_of_the_memory(exported: Exported) -> None:
+    blend = ("priors", "transitions")
     assert _changed_by(exported, SOCIAL) == {"social"}
-    assert _changed_by(exported, BANK) == {"vector", "behaviour", "topics"}
-    assert _changed_by(exported, CONTENT) == {"vector", "content", "topics"}
-    assert _changed_by(exported, WEIGHTS) == {"vector", "topics"}
+    assert _changed_by(exported, BANK) == {"vector", "behaviour", "topics", *blend}
+    assert _changed_by(exported, CONTENT) == {"vector", "content", "topics", *blend}
+    assert _changed_by(exported, WEIGHTS) == {"vector", "topics", *blend}
     assert _changed_by(exported, slice(FEATURES - 1, FEATURES)) == set()
 
 
@@ -146,8 +149,8 @@ def test_a_model_without_topics_is_possible(tmp_path: Path) -> None:
     use_threads(1)
     export_readout(ReadoutNetwork(0, seed=0), tmp_path)
     readout = Readout(tmp_path)
-    assert readout.width == 4 * DIM
-    assert readout.small(_features(3)).shape == readout.large(_features(3)).shape == (3, 4 * DIM)
+    assert readout.width == 4 * DIM + BLEND
+    assert readout.small(_features(3)).shape == readout.large(_features(3)).shape == (3, 4 * DIM + BLEND)
 
 
 def test_the_vector_is_what_the_description_says(exported: Exported) -> None:
