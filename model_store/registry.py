@@ -2,12 +2,15 @@
 
     <url>/<version>/...            the files of a version
     <url>/<version>/manifest.json  their checksums; written last, and a version without it does not exist
-    <url>/current.json             which version is served, and what was served before
+    <url>/current.json             which version is served, and what was served before it
+    <url>/current-g2.json          the same of the second generation, and so on
 
-A version never changes once it is published; what changes is the pointer. Nothing read from the store is unpickled
-or imported: arrays load with `allow_pickle=False`, and graphs load only after their checksums were compared.
+A version serves its own generation and no other: `promote` looks into its `model.json`. A version never changes once it
+is published; what changes is the pointer. Nothing read from the store is unpickled or imported: arrays load with
+`allow_pickle=False`, and graphs load only after their checksums were compared.
 """
 
+import re
 import shutil
 import uuid
 from dataclasses import dataclass, field
@@ -20,7 +23,10 @@ import msgspec
 from model_store import manifest as manifests
 from model_store.manifest import MANIFEST, ModelError, check_version
 
+_CARD = "model.json"
 _POINTER = "current.json"
+_POINTERS = re.compile(r"current(?:-g([1-9][0-9]*))?\.json")
+FIRST_GENERATION = 1
 _HISTORY = 100  # versions a pointer remembers, enough to roll back for weeks; the file stays small
 
 
@@ -31,9 +37,18 @@ class Pointer(msgspec.Struct, frozen=True):
     history: tuple[str, ...] = ()
 
 
+class Notes(msgspec.Struct, frozen=True):
+    """What a version's `model.json` says for people and registries; `model.Card` is all of it."""
+
+    generation: int
+    made: dict[str, Any] = {}
+
+
 @dataclass(frozen=True)
 class ModelRegistry:
     """Publish, list, promote, roll back and fetch model versions.
+
+    Each generation of states has a pointer of its own, so what one's workers serve is none of another's.
 
     `options` go to the filesystem (credentials, endpoint). Several readers and one writer may work at once;
     two writers that promote at the same moment: the later one wins, and both versions stay.
@@ -64,34 +79,53 @@ class ModelRegistry:
         names = (path.rstrip("/").rpartition("/")[2] for path in fs.ls(root, detail=False))
         return tuple(sorted(name for name in names if fs.exists(f"{root}/{name}/{MANIFEST}")))
 
-    def current(self) -> str | None:
+    def current(self, generation: int = FIRST_GENERATION) -> str | None:
         """The version to serve; None if none was promoted yet."""
-        pointer = self._pointer()
+        pointer = self._pointer(generation)
         return pointer.version if pointer else None
 
-    def history(self) -> tuple[str, ...]:
+    def history(self, generation: int = FIRST_GENERATION) -> tuple[str, ...]:
         """Versions served before the current one, oldest first."""
-        pointer = self._pointer()
+        pointer = self._pointer(generation)
         return pointer.history if pointer else ()
 
-    def promote(self, version: str) -> None:
-        """Make a published version the one to serve."""
+    def generations(self) -> tuple[int, ...]:
+        """Those of which a version was promoted."""
         fs, root = self._store()
-        if not fs.exists(f"{root}/{check_version(version)}/{MANIFEST}"):
-            raise ModelError(self._unknown(version))
-        pointer = self._pointer()
+        names = (path.rstrip("/").rpartition("/")[2] for path in fs.ls(root, detail=False)) if fs.exists(root) else ()
+        found = (_POINTERS.fullmatch(name) for name in names)
+        return tuple(sorted(int(one[1] or FIRST_GENERATION) for one in found if one))
+
+    def promote(self, version: str) -> None:
+        """Make a published version the one that its generation serves."""
+        generation = self.notes(version).generation
+        pointer = self._pointer(generation)
         if pointer and pointer.version == version:
             return
         before = (*pointer.history, pointer.version)[-_HISTORY:] if pointer else ()
-        self._point(Pointer(version, before))
+        self._point(Pointer(version, before), generation)
 
-    def roll_back(self) -> str:
+    def roll_back(self, generation: int = FIRST_GENERATION) -> str:
         """Serve the version that was served before this one again, and return it."""
-        pointer = self._pointer()
+        pointer = self._pointer(generation)
         if pointer is None or not pointer.history:
-            raise ModelError(f"{self.url} has no earlier version to roll back to: promote one of {self._names()}")
-        self._point(Pointer(pointer.history[-1], pointer.history[:-1]))
+            raise ModelError(
+                f"{self.url} has no earlier version of generation {generation} to roll back to: promote one of "
+                f"{self._names()}"
+            )
+        self._point(Pointer(pointer.history[-1], pointer.history[:-1]), generation)
         return pointer.history[-1]
+
+    def notes(self, version: str) -> Notes:
+        """Generation and figures of a published version. What holds no model is of the first generation."""
+        fs, root = self._store()
+        if _CARD not in self.manifest(version).files:
+            return Notes(FIRST_GENERATION)
+        where = f"{root}/{version}/{_CARD}"
+        try:
+            return msgspec.json.decode(fs.cat_file(where), type=Notes)
+        except (FileNotFoundError, *manifests.UNREADABLE) as error:
+            raise ModelError(f"{where} cannot be read ({str(error)[:200]}): publish the version again") from error
 
     def manifest(self, version: str) -> manifests.Manifest:
         """The manifest of a published version."""
@@ -142,10 +176,11 @@ class ModelRegistry:
         fs.invalidate_cache()  # object stores remember listings, and another process publishes
         return fs, str(root).rstrip("/")
 
-    def _pointer(self) -> Pointer | None:
+    def _pointer(self, generation: int) -> Pointer | None:
         fs, root = self._store()
+        name = _pointer_of(generation)
         try:
-            content = fs.cat_file(f"{root}/{_POINTER}")
+            content = fs.cat_file(f"{root}/{name}")
         except FileNotFoundError:
             return None
         try:
@@ -155,18 +190,22 @@ class ModelRegistry:
             return pointer
         except (*manifests.UNREADABLE, ModelError) as error:
             raise ModelError(
-                f"{self.url}/{_POINTER} is damaged ({str(error)[:200]}): remove it and promote one of {self._names()}"
+                f"{self.url}/{name} is damaged ({str(error)[:200]}): remove it and promote one of {self._names()}"
             ) from error
 
-    def _point(self, pointer: Pointer) -> None:
+    def _point(self, pointer: Pointer, generation: int) -> None:
         fs, root = self._store()
-        _write_whole(fs, f"{root}/{_POINTER}", msgspec.json.encode(pointer))
+        _write_whole(fs, f"{root}/{_pointer_of(generation)}", msgspec.json.encode(pointer))
 
     def _unknown(self, version: str) -> str:
         return f"version {version} is not in {self.url}: it has {self._names()}; `interest train` makes one"
 
     def _names(self) -> str:
         return ", ".join(self.list()) or "no versions"
+
+
+def _pointer_of(generation: int) -> str:
+    return _POINTER if generation == FIRST_GENERATION else f"current-g{generation}.json"
 
 
 def _move(partial: Path, into: Path, manifest: manifests.Manifest) -> None:

@@ -85,6 +85,22 @@ def test_rolling_back_goes_through_the_history(registry: ModelRegistry, folder: 
         registry.roll_back()
 
 
+def test_each_generation_has_a_pointer_of_its_own(registry: ModelRegistry, folder: Path) -> None:
+    for version, generation in (("a", 1), ("b", 2), ("c", 2), ("d", 1)):
+        (folder / "model.json").write_text(f'{{"generation": {generation}, "made": {{"seed": 5}}}}')
+        registry.publish(folder, version)
+        registry.promote(version)
+    assert (registry.current(), registry.history()) == ("d", ("a",))
+    assert (registry.current(2), registry.history(2)) == ("c", ("b",))
+    assert (registry.current(3), registry.history(3)) == (None, ())
+    assert registry.generations() == (1, 2)
+    assert registry.roll_back(2) == registry.current(2) == "b"
+    assert registry.current() == "d"
+    assert (registry.notes("c").generation, registry.notes("c").made) == (2, {"seed": 5})
+    with pytest.raises(ModelError, match="of generation 2"):
+        registry.roll_back(2)
+
+
 def test_versions_never_change(registry: ModelRegistry, folder: Path) -> None:
     registry.publish(folder, "v1")
     with pytest.raises(ModelError, match="choose another name"):
