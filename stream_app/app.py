@@ -25,6 +25,7 @@ from stream_app.faust_slab.app import SlabApp
 from stream_app.faust_slab.fatal import stop_process
 from stream_app.health import Health
 from stream_app.observability import WorkerMetrics
+from stream_app.publishing import Publishing
 from stream_app.rehearsal import rehearse
 from stream_app.settings import Settings
 from stream_app.sinks.changelog import KafkaChangelog
@@ -70,8 +71,10 @@ def build_app(settings: Settings, model: InterestModel, metrics: WorkerMetrics) 
     )
     updater = Updater(settings, model, sinks, FloodGuard.of(settings.accept), metrics, wall_clock_ms)
     app.engine, app.terms = updater, terms_of(settings, model)
+    publishing = Publishing(sinks.interests, settings.kafka, metrics, wall_clock_ms)
+    updater.may_publish = publishing.may
     heartbeat = _crash_only("heartbeat", Heartbeat(settings, metrics, updater).beat_forever)
-    app.before_start = _opening(app, sinks.interests, model, heartbeat)
+    app.before_start = _opening(app, sinks.interests, model, publishing, heartbeat)
     _add_agent(app, updater, settings)
     _note_assignments(app, metrics.health)
     app.on_group_answer = metrics.health.hear_group
@@ -82,6 +85,7 @@ def build_app(settings: Settings, model: InterestModel, metrics: WorkerMetrics) 
         "publish": updater.publish_forever,
         "flush": updater.flush_forever,
         "sweep": updater.sweep_forever,
+        "publishing": publishing.watch_forever,
     }.items():
         app.task(_crash_only(name, task))
     return app
@@ -113,7 +117,7 @@ def _note_assignments(app: SlabApp, health: Health) -> None:
         health.assigned = True
 
 
-def _opening(app: SlabApp, redis: RedisSink, model: InterestModel, heartbeat: Task) -> Task:
+def _opening(app: SlabApp, redis: RedisSink, model: InterestModel, publishing: Publishing, heartbeat: Task) -> Task:
     """Redis must answer before this worker joins the group and takes partitions from others. The loop is watched from
     the start: Faust's own tasks begin after recovery only."""
 
@@ -121,6 +125,7 @@ def _opening(app: SlabApp, redis: RedisSink, model: InterestModel, heartbeat: Ta
         app.add_future(heartbeat())
         try:
             await redis.open()
+            await publishing.begin()
             await redis.announce(ModelCard(model.version, model.topics, generation=model.generation), wall_clock_ms())
         except StopWorker as error:
             stop_process("start", error)
@@ -204,7 +209,7 @@ def run_worker(settings: Settings, model: InterestModel) -> NoReturn:
     _settle_interpreter()
     stop_when_refused()
     app = build_app(settings, model, metrics)
-    log.info("starting", kafka=settings.kafka.bootstrap, group=settings.kafka.group, model=model.version)
+    log.info("starting", kafka=settings.kafka.bootstrap, group=settings.kafka.consumer_group, model=model.version)
     faust.Worker(app, override_logging=False, redirect_stdouts=False).execute_from_commandline()
     sys.stdout.flush()
     os._exit(0)

@@ -20,21 +20,25 @@ from redis import Redis, RedisCluster
 from redis.asyncio import Redis as AsyncRedis
 from redis.asyncio import RedisCluster as AsyncRedisCluster
 
-from stream_app.contracts import recommendations
+from stream_app.contracts import generations, recommendations
+from stream_app.contracts.generations import SERVING_KEY
 from stream_app.contracts.pseudonyms import naming
 from stream_app.contracts.recommendations import Recommendation
 from stream_app.contracts.redis_layout import (
     FACETS,
     LAYOUT_VERSION,
-    MODEL_KEY,
     Field,
     ModelCard,
     ModelField,
     interest_key,
+    model_key,
     recommendation_key,
 )
 
 Vector = npt.NDArray[np.float32]
+
+LOOK_S = 1.0
+"""How long a reader may go on reading the generation that served, once another one does."""
 
 _FIELDS = tuple(Field)
 # What reading a hash that no worker wrote may raise: fields that are missing, cut or of another type.
@@ -61,12 +65,12 @@ class Interest:
 
     Attributes:
         user_id: whose.
-        vector: float32 [dimension], the fused interest; `model().dimension` says how long.
+        vector: float32 [dimension], the fused interest; `model(generation).dimension` says how long.
         behaviour, social, content: float32 [dimension], its three facets.
         topics: name -> weight, the largest first; the weights sum to 1.
         windows: "1h", "24h", "7d", "30d" -> counters, as they stood at `event_ts_ms`.
         version: of the state; grows with each applied event, within a generation.
-        generation: of the state; vectors of two generations are not comparable.
+        generation: of the state; vectors of two generations are not comparable, `model(generation)` explains them.
         events: events applied since the last erasure.
         event_ts_ms: latest event time, UTC.
         updated_at_ms: when this was written, wall clock, UTC.
@@ -92,44 +96,81 @@ class Interest:
         return ((time.time_ns() // 1_000_000 if now_ms is None else now_ms) - self.event_ts_ms) / 1000
 
 
+class _Reading:
+    """Which generation is read: a given one, or the one that serves, which is asked for once in `LOOK_S`."""
+
+    def __init__(self, generation: int | None) -> None:
+        self._known, self._until_s = generation or 0, float("-inf") if generation is None else float("inf")
+
+    @property
+    def known(self) -> int:
+        """0 when it is to be asked for."""
+        return self._known if time.monotonic() < self._until_s else 0
+
+    def learn(self, raw: bytes | None) -> int:
+        """From the value of `SERVING_KEY`."""
+        self._known, self._until_s = _serving(raw), time.monotonic() + LOOK_S
+        return self._known
+
+
 class InterestReader:
     """Reads from Redis; may be shared by threads.
+
+    What one call returns is of one generation. Between two calls another one may begin to serve: where two answers
+    must fit together, ask `model` for that of the interest.
 
     Args:
         url: redis://, rediss:// or unix://, with the database number as the path.
         cluster: whether it is a Redis Cluster.
         pseudonym_key: that of the workers, if they keep ids as pseudonyms. Methods take and give ids all the same.
+        generation: to read this one, whichever serves.
         options: passed on to redis-py, for example `socket_timeout` (seconds; 5 unless given).
 
     Every method may raise redis.exceptions.RedisError, and LayoutError for what no worker wrote.
     """
 
-    def __init__(self, url: str, *, cluster: bool = False, pseudonym_key: str = "", **options: Any) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        cluster: bool = False,
+        pseudonym_key: str = "",
+        generation: int | None = None,
+        **options: Any,
+    ) -> None:
         options.setdefault("socket_timeout", 5.0)
         self._name = naming(pseudonym_key)
+        self._reading = _Reading(generation)
         self._redis: Any = (RedisCluster if cluster else Redis).from_url(url, **options)
+
+    def generation(self) -> int:
+        """The one that is read; of the one that serves, as it was within the last second."""
+        return self._reading.known or self._reading.learn(self._redis.get(SERVING_KEY))
 
     def get(self, user_id: str) -> Interest | None:
         """The user's interests, None for one without events, or erased, or without events for longer than the TTL."""
-        name = self._name(user_id.encode())
-        return _interest(user_id, name, self._redis.hmget(interest_key(name), _FIELDS))
+        key = interest_key(self._name(user_id.encode()), self.generation())
+        return _interest(user_id, key, self._redis.hmget(key, _FIELDS))
 
     def get_many(self, user_ids: Iterable[str]) -> dict[str, Interest]:
-        """Those of the users that have interests, in one round trip."""
-        names = {user_id: self._name(user_id.encode()) for user_id in user_ids}
+        """Those of the users that have interests, in one round trip, all of one generation."""
+        generation = self.generation()
+        keys = {user_id: interest_key(self._name(user_id.encode()), generation) for user_id in user_ids}
         pipeline = self._redis.pipeline(transaction=False)
-        for name in names.values():
-            pipeline.hmget(interest_key(name), _FIELDS)
-        return _interests(names, pipeline.execute())
+        for key in keys.values():
+            pipeline.hmget(key, _FIELDS)
+        return _interests(keys, pipeline.execute())
 
     def recommendations(self, user_id: str) -> Recommendation | None:
         """The latest recommendations, None if there are none."""
-        key = recommendation_key(self._name(user_id.encode()))
+        key = recommendation_key(self._name(user_id.encode()), self.generation())
         return _recommendation(user_id, key, self._redis.get(key))
 
-    def model(self) -> ModelCard | None:
-        """The model in use, None before a worker has announced one. Raises LayoutError for an unknown layout."""
-        return _model(self._redis.hgetall(MODEL_KEY))
+    def model(self, generation: int | None = None) -> ModelCard | None:
+        """The model in use, None before a worker has announced one; with `Interest.generation` the one that explains
+        that interest. Raises LayoutError for an unknown layout."""
+        key = model_key(generation or self.generation())
+        return _model(key, self._redis.hgetall(key))
 
     def close(self) -> None:
         """Close the connections."""
@@ -145,32 +186,47 @@ class InterestReader:
 class AsyncInterestReader:
     """`InterestReader` as coroutines; used from one event loop."""
 
-    def __init__(self, url: str, *, cluster: bool = False, pseudonym_key: str = "", **options: Any) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        cluster: bool = False,
+        pseudonym_key: str = "",
+        generation: int | None = None,
+        **options: Any,
+    ) -> None:
         options.setdefault("socket_timeout", 5.0)
         self._name = naming(pseudonym_key)
+        self._reading = _Reading(generation)
         self._redis: Any = (AsyncRedisCluster if cluster else AsyncRedis).from_url(url, **options)
+
+    async def generation(self) -> int:
+        """See `InterestReader.generation`."""
+        return self._reading.known or self._reading.learn(await self._redis.get(SERVING_KEY))
 
     async def get(self, user_id: str) -> Interest | None:
         """See `InterestReader.get`."""
-        name = self._name(user_id.encode())
-        return _interest(user_id, name, await self._redis.hmget(interest_key(name), _FIELDS))
+        key = interest_key(self._name(user_id.encode()), await self.generation())
+        return _interest(user_id, key, await self._redis.hmget(key, _FIELDS))
 
     async def get_many(self, user_ids: Iterable[str]) -> dict[str, Interest]:
         """See `InterestReader.get_many`."""
-        names = {user_id: self._name(user_id.encode()) for user_id in user_ids}
+        generation = await self.generation()
+        keys = {user_id: interest_key(self._name(user_id.encode()), generation) for user_id in user_ids}
         pipeline = self._redis.pipeline(transaction=False)
-        for name in names.values():
-            pipeline.hmget(interest_key(name), _FIELDS)
-        return _interests(names, await pipeline.execute())
+        for key in keys.values():
+            pipeline.hmget(key, _FIELDS)
+        return _interests(keys, await pipeline.execute())
 
     async def recommendations(self, user_id: str) -> Recommendation | None:
         """See `InterestReader.recommendations`."""
-        key = recommendation_key(self._name(user_id.encode()))
+        key = recommendation_key(self._name(user_id.encode()), await self.generation())
         return _recommendation(user_id, key, await self._redis.get(key))
 
-    async def model(self) -> ModelCard | None:
+    async def model(self, generation: int | None = None) -> ModelCard | None:
         """See `InterestReader.model`."""
-        return _model(await self._redis.hgetall(MODEL_KEY))
+        key = model_key(generation or await self.generation())
+        return _model(key, await self._redis.hgetall(key))
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -188,18 +244,27 @@ _topics = msgspec.json.Decoder(dict[str, float])
 _names = msgspec.json.Decoder(tuple[str, ...])
 
 
-def _interests(names: Mapping[str, bytes], rows: list[list[bytes | None]]) -> dict[str, Interest]:
-    found = ((user, _interest(user, name, row)) for (user, name), row in zip(names.items(), rows, strict=True))
+def _serving(raw: bytes | None) -> int:
+    if raw is None:
+        return generations.AT_FIRST.generation
+    try:
+        return generations.decode(raw).generation
+    except generations.UNREADABLE as error:
+        raise _strange(SERVING_KEY, error) from error
+
+
+def _interests(keys: Mapping[str, bytes], rows: list[list[bytes | None]]) -> dict[str, Interest]:
+    found = ((user, _interest(user, key, row)) for (user, key), row in zip(keys.items(), rows, strict=True))
     return {user: interest for user, interest in found if interest is not None}
 
 
-def _interest(user_id: str, name: bytes, row: list[bytes | None]) -> Interest | None:
+def _interest(user_id: str, key: bytes, row: list[bytes | None]) -> Interest | None:
     if row[0] is None:
         return None
     try:
         return _read(user_id, dict(zip(_FIELDS, row, strict=True)))
     except _UNREADABLE as error:
-        raise _strange(interest_key(name), error) from error
+        raise _strange(key, error) from error
 
 
 def _read(user_id: str, found: Mapping[Field, bytes | None]) -> Interest:
@@ -252,13 +317,13 @@ def _recommendation(user_id: str, key: bytes, raw: bytes | None) -> Recommendati
         raise _strange(key, error) from error
 
 
-def _model(raw: Mapping[bytes, bytes]) -> ModelCard | None:
+def _model(key: bytes, raw: Mapping[bytes, bytes]) -> ModelCard | None:
     if not raw:
         return None
     try:
         return _card(raw)
     except _UNREADABLE as error:
-        raise _strange(MODEL_KEY, error) from error
+        raise _strange(key, error) from error
 
 
 def _card(raw: Mapping[bytes, bytes]) -> ModelCard:

@@ -149,6 +149,9 @@ class WorkerMetrics:
         self.model = Gauge(
             "interest_model_info", "The model in use, always 1", ["version", "generation"], registry=registry
         )
+        self.serving = Gauge(
+            "interest_serving", "1 if readers are told to read this worker's generation", registry=registry
+        )
         self.loop_lag = Histogram(
             "interest_loop_block_seconds",
             "How much later than asked a timer of the event loop ran",

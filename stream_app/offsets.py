@@ -37,10 +37,11 @@ def accept_loss(settings: Settings, wait_s: float) -> list[Standing]:
     deadline = time.monotonic() + wait_s
     with administration(settings) as admin:
         gone = [one for one in _standings(admin, settings) if one.gone]
-        while refusal := _refusal(admin, settings.kafka.group, gone):
+        while refusal := _refusal(admin, settings.kafka.consumer_group, gone):
             if time.monotonic() > deadline:
                 raise OffsetsError(
-                    f"Kafka did not change the offsets of {settings.kafka.group} ({refusal}): stop its workers first"
+                    f"Kafka did not change the offsets of {settings.kafka.consumer_group} ({refusal}): stop its "
+                    "workers first"
                 )
             time.sleep(RETRY_S)
     return gone
@@ -63,7 +64,7 @@ def _standings(admin: Any, settings: Settings) -> list[Standing]:
     places = [TopicPartition(topic["name"], number) for topic in inputs for number in range(len(topic["partitions"]))]
     first = admin.list_partition_offsets(dict.fromkeys(places, OffsetSpec.EARLIEST))
     end = admin.list_partition_offsets(dict.fromkeys(places, OffsetSpec.LATEST))
-    committed = _committed(admin, settings.kafka.group, places)
+    committed = _committed(admin, settings.kafka.consumer_group, places)
     return [
         Standing(at.topic, at.partition, committed.get(at, first[at].offset), first[at].offset, end[at].offset)
         for at in places

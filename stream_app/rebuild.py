@@ -129,7 +129,7 @@ async def _rebuild(
                 )
             work = _Work(settings, model, consumer, sink, dry_run, done, tell)
             await work.measure()
-            users = await sink.users()
+            users = await sink.users(model.generation)
             shown = _by_partition(users, settings)
             for partition in range(settings.kafka.partitions):
                 await work.refill(partition, shown[partition], told_in)
@@ -165,7 +165,7 @@ class _Work:
         self._refresher = Refresher(
             model, self._states, asyncio.Lock(), Bench("state", settings.cycle.stall_s), settings, WorkerMetrics()
         )
-        self._batch = settings.models.large_batch_users
+        self._batch, self._generation = settings.models.large_batch_users, model.generation
         self._read_to: dict[int, int] = {}
         self.recognised = 0  # of the users in Redis, those that the state table knows
 
@@ -252,7 +252,7 @@ class _Work:
                 for record in records:
                     row = arena.row(record.key or b"")
                     if row is None or _event_id(record.value) != recommendation_id(
-                        record.key.decode(), erased_at_ms[row], sequence[row]
+                        record.key.decode(), erased_at_ms[row], sequence[row], self._generation
                     ):
                         continue
                     found[record.key] = record.value

@@ -258,7 +258,7 @@ class Refresher:
     ) -> Recommendation:
         user_id = segment.arena.keys[segment.touched.rows[user]].decode()
         return Recommendation(
-            event_id=recommendation_id(user_id, *identity),
+            event_id=recommendation_id(user_id, *identity, self.model.generation),
             user_id=user_id,
             generated_at=now_ms,
             trigger=segment.touched.trigger(user),

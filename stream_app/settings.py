@@ -22,6 +22,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from stream_app.contracts.generations import FIRST, named
 from stream_app.masking import keep_secret
 
 Positive = Annotated[int, Field(gt=0)]
@@ -106,9 +107,14 @@ class KafkaSecurity(Tls):
 
 
 class Kafka(Section):
+    """Where the topics are, and the group's part in them. `generation`: whose states (`contracts/generations.py`);
+    `handover_s`: how long the one that served goes on publishing once another one serves."""
+
     security: KafkaSecurity = KafkaSecurity()
     bootstrap: str = "127.0.0.1:9092"
     group: str = "interest"
+    generation: Positive = FIRST
+    handover_s: Annotated[float, Field(ge=0)] = 60.0
     partitions: Positive = 8
     replication: Positive = 1
     topics: Topics = Topics()
@@ -122,9 +128,14 @@ class Kafka(Section):
     metadata_max_age_s: PositiveFloat = 30.0
 
     @property
+    def consumer_group(self) -> str:
+        """Of this generation's workers; `group` is what the names of all generations begin with."""
+        return named(self.group, self.generation)
+
+    @property
     def changelog(self) -> str:
         """Topic of the state table's changelog, as Faust names it."""
-        return f"{self.group}-state-changelog"
+        return f"{self.consumer_group}-state-changelog"
 
 
 class Redis(Section):

@@ -91,6 +91,7 @@ class Updater:
         self._settings, self._model, self._sinks, self._flood = settings, model, sinks, flood
         self._metrics, self._clock = metrics, clock
         self.source: SlabSource | None = None
+        self.may_publish: Callable[[], bool] = lambda: True
         self.states = States()
         self._restoring = Restoring(metrics)
         self._limits = _limits(settings)
@@ -337,6 +338,8 @@ class Updater:
                 offers.append(self._to_publish.get_nowait())
             recommendations = [one for offer in offers for one in offer.recommendations]
             rejected = [one for offer in offers for one in offer.pending.rejected]
+            if not self.may_publish():  # another generation does
+                recommendations, rejected = [], []
             if recommendations:
                 await self._effect("publish", partial(self._sinks.recommendations.publish, recommendations))
                 self._metrics.recommendations.inc(sum(one.value is not None for one in recommendations))

@@ -29,7 +29,19 @@ def ready_model(settings: "Settings") -> "InterestModel":
         from model_store.model import load_model
 
     use_threads(settings.models.threads)
-    return load_model(folder)
+    model = load_model(folder)
+    if model.generation != settings.kafka.generation:
+        raise CommandError(_other_generation(settings, model))
+    return model
+
+
+def _other_generation(settings: "Settings", model: "InterestModel") -> str:
+    mine, theirs = settings.kafka.generation, model.generation
+    return (
+        f"model {model.version} is of generation {theirs}, and the states of {settings.kafka.consumer_group} are of "
+        f"generation {mine}: it cannot read them. Build that generation beside this one (interest worker --generation "
+        f"{theirs}), or promote a version of this one (interest models list)"
+    )
 
 
 def require_topics(settings: "Settings") -> None:
@@ -46,10 +58,12 @@ def served_model(settings: "Settings") -> Path:
     """A local copy of the model version that is served, checksums compared. Raises `CommandError`, `ModelError`."""
     from model_store.registry import ModelRegistry
 
-    version = ModelRegistry(settings.models.url).current()
+    generation = settings.kafka.generation
+    version = ModelRegistry(settings.models.url).current(generation)
     if version is None:
         raise CommandError(
-            f"no model is served in {settings.models.url}: train one (interest train), or name your store with --models"
+            f"no model of generation {generation} is served in {settings.models.url}: train one (interest train "
+            f"--generation {generation}), or name your store with --models"
         )
     return version_folder(settings, version)
 

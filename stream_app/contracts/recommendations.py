@@ -4,6 +4,8 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from stream_app.contracts.generations import FIRST
+
 Facet = Literal["behaviour", "social", "content"]
 TriggerKind = Literal["click", "follow", "rating"]
 
@@ -58,12 +60,14 @@ _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Recommendation)
 
 
-def recommendation_id(user_id: str, erased_at_ms: int, sequence: int) -> str:
+def recommendation_id(user_id: str, erased_at_ms: int, sequence: int, generation: int = FIRST) -> str:
     """The event id of a user's `sequence`-th recommendation since the erasure at `erased_at_ms` (0: never erased).
 
     A function of the user's state alone: a replay of the events makes the same recommendation under the same id.
+    Generations count for themselves, so the id says which one it was, unless it was the first.
     """
-    return f"{user_id}:{erased_at_ms}:{sequence}"
+    told = f"{user_id}:{erased_at_ms}:{sequence}"
+    return told if generation <= FIRST else f"{told}:g{generation}"
 
 
 def encode(recommendation: Recommendation) -> bytes:

@@ -6,8 +6,11 @@
 | `interest:{user_id}` | hash   | what a user is interested in, the fields of `Field`                       |
 | `rec:{user_id}`      | string | the latest recommendation event, JSON                                     |
 | `interest:model`     | hash   | the model that is in use, the fields of `ModelField`                      |
+| `interest:serving`   | string | which generation to read, JSON (`generations.Serving`); without it the 1st |
 
 The braces are part of the keys: Redis Cluster hashes what is between them, so a user's keys lie in one slot.
+Those are the keys of the first generation. The others have a prefix before the brace, `interest:g2:{user_id}`,
+`rec:g2:{user_id}` and `interest:g2:model`, and are read once `interest:serving` names it.
 """
 
 from enum import StrEnum
@@ -15,18 +18,16 @@ from enum import StrEnum
 import msgspec
 
 from model_store.state.layout import DIM
+from stream_app.contracts.generations import FIRST, prefix_of
 
 LAYOUT_VERSION = 1
 FACETS = ("vector", "behaviour", "social", "content")
 VECTOR_BYTES = 4 * DIM
-MODEL_KEY = b"interest:model"
 TOP_TOPICS = 10
 
-_INTEREST, _REC, _CLOSE = b"interest:{", b"rec:{", b"}"
+_INTEREST, _REC, _OPEN, _CLOSE = b"interest:", b"rec:", b"{", b"}"
 _ESCAPED = {b"}": b"%7D", b"%": b"%25"}
 _UNESCAPED = {escaped: first for first, escaped in _ESCAPED.items()}
-EVERYBODY = _INTEREST + b"*" + _CLOSE
-"""Pattern of all users' hashes, for SCAN."""
 
 
 class Field(StrEnum):
@@ -67,26 +68,48 @@ class ModelCard(msgspec.Struct, frozen=True):
     layout: int = LAYOUT_VERSION
 
 
-def interest_key(user_id: bytes) -> bytes:
+def model_key(generation: int = FIRST) -> bytes:
+    """Key of the model card."""
+    return _INTEREST + prefix_of(generation).encode() + b"model"
+
+
+def interest_key(user_id: bytes, generation: int = FIRST) -> bytes:
     """Key of the user's hash."""
-    return _INTEREST + _tagged(user_id) + _CLOSE
+    return _opening(_INTEREST, generation) + _tagged(user_id) + _CLOSE
 
 
 def user_of(key: bytes) -> bytes:
     """The user id of an `interest_key`."""
-    tagged = key.removeprefix(_INTEREST).removesuffix(_CLOSE)
+    tagged = key.partition(_OPEN)[2].removesuffix(_CLOSE)
     first = _UNESCAPED.get(tagged[:3])
     return first + tagged[3:] if first else tagged
 
 
-def recommendation_key(user_id: bytes) -> bytes:
+def recommendation_key(user_id: bytes, generation: int = FIRST) -> bytes:
     """Key of the user's latest recommendation."""
-    return _REC + _tagged(user_id) + _CLOSE
+    return _opening(_REC, generation) + _tagged(user_id) + _CLOSE
 
 
-def interest_keys(user_ids: list[bytes]) -> list[bytes]:
+def interest_keys(user_ids: list[bytes], generation: int = FIRST) -> list[bytes]:
     """`interest_key` of many."""
-    return [_INTEREST + user + _CLOSE if user[:1] not in _ESCAPED else interest_key(user) for user in user_ids]
+    opening = _opening(_INTEREST, generation)
+    return [
+        opening + user + _CLOSE if user[:1] not in _ESCAPED else interest_key(user, generation) for user in user_ids
+    ]
+
+
+def everybody(generation: int = FIRST) -> bytes:
+    """Pattern of all users' hashes, for SCAN."""
+    return _opening(_INTEREST, generation) + b"*" + _CLOSE
+
+
+def every_recommendation(generation: int = FIRST) -> bytes:
+    """Pattern of all users' latest recommendations, for SCAN."""
+    return _opening(_REC, generation) + b"*" + _CLOSE
+
+
+def _opening(kind: bytes, generation: int) -> bytes:
+    return kind + prefix_of(generation).encode() + _OPEN
 
 
 def _tagged(user_id: bytes) -> bytes:

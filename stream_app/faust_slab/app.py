@@ -30,7 +30,7 @@ class SlabApp(faust.App):
 
     def __init__(self, settings: Settings, **kwargs: Any) -> None:
         self.kafka, self.cycle = settings.kafka, settings.cycle
-        super().__init__(settings.kafka.group, **faust_settings(settings), **kwargs)
+        super().__init__(settings.kafka.consumer_group, **faust_settings(settings), **kwargs)
         self.state_table = self.Table(
             STATE_TABLE,
             partitions=settings.kafka.partitions,

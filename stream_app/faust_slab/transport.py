@@ -67,7 +67,7 @@ class SlabConsumerThread(driver.AIOKafkaConsumerThread):
         """aiokafka's coordinator rests until somebody takes the error from it, which Faust never does: it would not ask
         the group again."""
         if not getattr(error, "retriable", False):
-            stop_process("group", StopWorker(_outcast_message(self.app.kafka.group, error)))
+            stop_process("group", StopWorker(_outcast_message(self.app.kafka.consumer_group, error)))
         await asyncio.sleep(_ASK_AGAIN_S)
 
     def _renewing(self, send: Callable[[Any], Awaitable[Any]]) -> Callable[[Any], Awaitable[Any]]:
@@ -111,14 +111,14 @@ class SlabConsumerThread(driver.AIOKafkaConsumerThread):
         kafka, coordinator = self.app.kafka, self._ensure_consumer()._coordinator
         await coordinator.ensure_coordinator_known()
         try:
-            (group,) = (await coordinator._send_req(DescribeGroupsRequest([kafka.group]))).groups
+            (group,) = (await coordinator._send_req(DescribeGroupsRequest([kafka.consumer_group]))).groups
         except KafkaError:
             return  # the group's next answer will do
         members = {client: terms_in(notes) for _, client, _, notes, _ in group[5]} if group[2] == "Stable" else {}
         for client, theirs in members.items():
             found = differences(self.app.terms, theirs)
             if found:
-                stop_process("settings", StopWorker(_disagreement(kafka.group, client, found)))
+                stop_process("settings", StopWorker(_disagreement(kafka.consumer_group, client, found)))
         self._agrees = coordinator.member_id in [member[0] for member in group[5]] and group[2] == "Stable"
 
     async def _fetch_records(
@@ -363,9 +363,9 @@ class SlabConsumer(driver.Consumer):
         while (known := self._thread.is_member()) is None:
             if now_s() - asked_at_s > give_up_s:
                 raise StopWorker(
-                    f"the group {kafka.group} at {kafka.bootstrap} has not answered for {give_up_s:g} s, so this "
-                    "worker can't know whether it may still write. Check that Kafka can be reached. Nothing is lost: "
-                    "the worker resumes when it is started again"
+                    f"the group {kafka.consumer_group} at {kafka.bootstrap} has not answered for {give_up_s:g} s, so "
+                    "this worker can't know whether it may still write. Check that Kafka can be reached. Nothing is "
+                    "lost: the worker resumes when it is started again"
                 )
             await asyncio.sleep(_ASK_AGAIN_S)
         return known

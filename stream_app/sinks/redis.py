@@ -22,14 +22,15 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_aft
 
 from stream_app.access import is_refusal, mend_of_redis, redis_options
 from stream_app.contracts.errors import SinkStopped
+from stream_app.contracts.generations import FIRST, SERVING_KEY
 from stream_app.contracts.redis_layout import (
-    EVERYBODY,
     FACETS,
-    MODEL_KEY,
     VECTOR_BYTES,
     ModelCard,
+    everybody,
     interest_keys,
     model_fields,
+    model_key,
     recommendation_key,
     user_of,
 )
@@ -136,12 +137,25 @@ class RedisSink:
         """
         return await self._write_by(_Rule("look" if dry_run else "fill", ttl_s), views)
 
-    async def users(self) -> list[bytes]:
-        """Ids of all users that Redis has a hash of, in no order. Raises SinkStopped as `write` does."""
-        return await self._patiently(self._scan)
+    async def serving(self) -> bytes | None:
+        """What stands at `SERVING_KEY`. Raises SinkStopped as `write` does."""
+        return await self._patiently(self.look_serving)
 
-    async def _scan(self) -> list[bytes]:
-        keys = self._client.scan_iter(match=EVERYBODY, count=_KEYS_PER_SCAN)
+    async def look_serving(self) -> bytes | None:
+        """The same, asked once: raises redis.RedisError."""
+        found: bytes | None = await self._client.get(SERVING_KEY)
+        return found
+
+    async def remember_serving(self, value: bytes) -> None:
+        """Put that back where nothing stands any more. Raises redis.RedisError."""
+        await self._client.set(SERVING_KEY, value, nx=True)
+
+    async def users(self, generation: int = FIRST) -> list[bytes]:
+        """Ids of all users that Redis has a hash of, in no order. Raises SinkStopped as `write` does."""
+        return await self._patiently(partial(self._scan, generation))
+
+    async def _scan(self, generation: int) -> list[bytes]:
+        keys = self._client.scan_iter(match=everybody(generation), count=_KEYS_PER_SCAN)
         return list({user_of(key) async for key in keys})  # SCAN may repeat one
 
     async def _write_by(self, rule: _Rule, views: InterestViews) -> int:
@@ -171,8 +185,8 @@ class RedisSink:
     def _command(self, rule: _Rule, views: InterestViews, start: int, stop: int) -> _Command:
         erased = (start + views.erased[start:stop].nonzero()[0]).tolist()
         told = [i for i in range(start, stop) if i in views.recommendations and not views.erased[i]]
-        keys = interest_keys(views.keys[start:stop])
-        keys += [recommendation_key(views.keys[i]) for i in sorted(erased + told)]
+        keys = interest_keys(views.keys[start:stop], views.generation)
+        keys += [recommendation_key(views.keys[i], views.generation) for i in sorted(erased + told)]
         return (
             "EVALSHA",
             self._sha,
@@ -222,9 +236,10 @@ class RedisSink:
 
     async def _write_card(self, card: ModelCard, now_ms: int) -> bool:
         """Returns whether there was one before."""
-        there = bool(await self._client.exists(MODEL_KEY))
-        await self._client.hset(MODEL_KEY, mapping=model_fields(card, now_ms))
-        await self._client.expire(MODEL_KEY, self._settings.ttl_s)
+        key = model_key(card.generation)
+        there = bool(await self._client.exists(key))
+        await self._client.hset(key, mapping=model_fields(card, now_ms))
+        await self._client.expire(key, self._settings.ttl_s)
         return there
 
     async def _patiently(self, attempt: Callable[[], Awaitable[T]]) -> T:

@@ -16,7 +16,7 @@ from stream_app.client import AsyncInterestReader, Interest, InterestReader, Lay
 from stream_app.contracts import recommendations as wire
 from stream_app.contracts.errors import SinkStopped
 from stream_app.contracts.recommendations import Item, Reason, Recommendation, Trigger
-from stream_app.contracts.redis_layout import MODEL_KEY, TOP_TOPICS, ModelCard, interest_key, recommendation_key
+from stream_app.contracts.redis_layout import TOP_TOPICS, ModelCard, interest_key, model_key, recommendation_key
 from stream_app.contracts.views import InterestViews
 from stream_app.local import LocalValkey
 from stream_app.settings import Redis as RedisSettings
@@ -443,7 +443,7 @@ def test_wrong_password_stops_at_once_and_is_not_told(own_server: LocalValkey) -
 
 
 def test_model_card_is_announced_and_kept_alive(own_server: LocalValkey) -> None:
-    card = ModelCard("model-7", TOPICS, generation=3)
+    card = ModelCard("model-7", TOPICS, generation=1)
 
     async def use(sink: RedisSink) -> None:
         with redis.Redis.from_url(own_server.url) as client, InterestReader(own_server.url) as reader:
@@ -455,7 +455,7 @@ def test_model_card_is_announced_and_kept_alive(own_server: LocalValkey) -> None
             assert reader.model() is None
             await sink.write(random_views(["a"], updated_at_ms=61_000))
             assert reader.model() == card
-            client.hset(MODEL_KEY, "layout", 99)
+            client.hset(model_key(), "layout", 99)
             with pytest.raises(LayoutError, match="99"):
                 reader.model()
 

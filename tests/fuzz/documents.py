@@ -15,7 +15,7 @@ import numpy as np
 from model_store import manifest
 from model_store.registry import ModelRegistry
 from stream_app import settings, sources
-from stream_app.client import Interest, LayoutError, _interest, _model
+from stream_app.client import Interest, LayoutError, _interest, _model, _serving
 from stream_app.commands.errors import explain
 from stream_app.contracts import recommendations
 from stream_app.contracts.redis_layout import Field, ModelCard, ModelField, interest_key, interest_keys, model_fields
@@ -35,6 +35,7 @@ RECOMMENDATION = {
 ENTRY = {"sha256": "0" * 64, "size": 12}
 MANIFEST = {"format": 1, "version": "v-1", "files": {"graph/saved_model.pb": ENTRY, "catalog.npz": ENTRY}}
 POINTER = {"version": "v-2", "history": ["v-0", "v-1"]}
+SERVING = {"generation": 2, "prefix": "g2:", "since": 1_790_000_000_000, "previous": 1}
 
 
 def _texts(*documents: Any) -> Callable[[Random, int], Cases]:
@@ -190,7 +191,7 @@ def check_hash(case: Any) -> bool:
     """An interest, nothing, or a LayoutError that names the key."""
     user, row = case
     try:
-        read = _interest(user, user.encode(), row)
+        read = _interest(user, interest_key(user.encode()), row)
     except LayoutError as error:
         check_message(str(error))
         assert interest_key(user.encode()).decode() in str(error)  # noqa: PT017
@@ -234,7 +235,7 @@ def make_cards(dice: Random, count: int) -> Cases:
 def check_card(card: dict[bytes, bytes]) -> bool:
     """A card, nothing, or a LayoutError."""
     try:
-        read = _model(card)
+        read = _model(b"interest:model", card)
     except LayoutError as error:
         check_message(str(error))
         return True
@@ -244,6 +245,18 @@ def check_card(card: dict[bytes, bytes]) -> bool:
     assert read.version == card[ModelField.VERSION.encode()].decode()
     assert list(read.topics) == _read(card[ModelField.TOPICS.encode()])
     assert str(read.dimension).encode() == card[ModelField.DIMENSION.encode()]
+    return False
+
+
+def check_serving(raw: bytes) -> bool:
+    """The generation that is written there, or a LayoutError."""
+    try:
+        read = _serving(raw)
+    except LayoutError as error:
+        check_message(str(error))
+        assert "interest:serving" in str(error)  # noqa: PT017
+        return True
+    assert read == _read(raw)["generation"] >= 1
     return False
 
 
@@ -458,6 +471,7 @@ TARGETS = [
     Target("pointer", _texts(POINTER), pointer_check, batch=200, share=0.5),
     Target("redis-hash", make_hashes, plain(each(check_hash))),
     Target("redis-card", make_cards, plain(each(check_card)), share=0.5),
+    Target("redis-serving", _texts(SERVING), plain(each(check_serving)), share=0.5),
     Target("redis-keys", make_user_ids, plain(each(check_keys)), share=0.5),
     Target("event-file", _texts(*_LINES), plain(each(check_line))),
     Target("settings", make_settings, settings_check, batch=20, share=0.5),

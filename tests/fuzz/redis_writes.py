@@ -236,7 +236,7 @@ def _carry_out(client: Any, store: Store, case: list[Any]) -> bool:
 
 def _write_both(client: Any, store: Store, case: list[Any]) -> bool:
     views, sound = _command(case)
-    _check_keys(case[5], _parted(sound)[0])
+    _check_keys(case[1], case[5], _parted(sound)[0])
     command = _hurt(sound, Random(case[6]), case[7])
     answer = _sent(client, command)
     try:
@@ -249,10 +249,11 @@ def _write_both(client: Any, store: Store, case: list[Any]) -> bool:
     return False
 
 
-def _check_keys(rows: list[Any], keys: list[bytes]) -> None:
-    """The users' own, and no two users share one."""
+def _check_keys(generation: int, rows: list[Any], keys: list[bytes]) -> None:
+    """The users' own in that generation, and no two users share one."""
     named = [user for user, _, erased, recommendation in rows if erased or recommendation is not None]
-    own = [_key(b"interest:", user) for user, *_ in rows] + [_key(b"rec:", user) for user in named]
+    prefix = b"g%d:" % generation if generation > 1 else b""
+    own = [_key(b"interest:" + prefix, user) for user, *_ in rows] + [_key(b"rec:" + prefix, user) for user in named]
     assert keys == own
     assert len(set(keys)) == len(keys)
 
@@ -328,7 +329,7 @@ def _compare(client: Any, store: Store) -> None:
         longest_s = store.ttls_s.get(key, -1)
         assert longest_s - 600 < ttl_s <= longest_s, f"{key!r} lives {ttl_s} s, not {longest_s}"
         if key in store.readable:
-            read = _interest("u", b"u", [found[name.encode()] for name in Field])
+            read = _interest("u", key, [found[name.encode()] for name in Field])
             assert read is not None
             assert b"%d" % read.version == found[b"version"]
 
