@@ -135,7 +135,8 @@ class ItemIndex:
         for start in range(0, count if wanted else 0, step):
             part = slice(start, min(count, start + step))
             scores = np.matmul(_factors(outputs[part]), self._factors.T, out=buffer[: part.stop - start])
-            self._add_transitions(scores, records, rows[part], outputs[part])
+            recent = recent_rows(records, rows[part], self.hashes, self._rows.slots)
+            self._add_transitions(scores, recent, outputs[part])
             pick(
                 scores, self.bias, self.hashes, self._rows.slots, self.vectors, self._directions, self.topic,
                 self._allowed, records, rows[part], np.ascontiguousarray(outputs[part, DIM:VECTORS]), skip_last[part],
@@ -151,15 +152,21 @@ class ItemIndex:
 
     def scores(self, records: npt.NDArray[np.void], rows: npt.NDArray[np.int64], outputs: Float32) -> Float32:
         """float32 [n, m] of the users in `records[rows]`, `outputs` being theirs from the readout."""
+        return self.score(outputs, recent_rows(records, rows, self.hashes, self._rows.slots))
+
+    def score(self, outputs: Float32, recent: npt.NDArray[np.int32]) -> Float32:
+        """float32 [n, m] of the readout's `outputs` and the users' last items (int32 [n, 3], newest first, -1 for
+        none)."""
         scores = _factors(outputs) @ self._factors.T + self.bias
-        self._add_transitions(scores, records, rows, outputs)
+        self._add_transitions(scores, recent, outputs)
         return scores
 
-    def _add_transitions(
-        self, scores: Float32, records: npt.NDArray[np.void], rows: npt.NDArray[np.int64], outputs: Float32
-    ) -> None:
+    def rows_of(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
+        """int64 of the same shape: rows of items by the hashes of their ids, -1 for those not here."""
+        return self._rows.rows(hashes)
+
+    def _add_transitions(self, scores: Float32, recent: npt.NDArray[np.int32], outputs: Float32) -> None:
         if self.transitions is not None:
-            recent = recent_rows(records, rows, self.hashes, self._rows.slots)
             self.transitions.add_to(scores, recent, Outputs.of(outputs).transitions)
 
     def save(self, folder: Path) -> None:

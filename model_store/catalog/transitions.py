@@ -75,7 +75,7 @@ class Transitions:
         return out
 
     def add_to(self, scores: Float32, recent: Int32, more: Float32 | None = None) -> None:
-        """Add to float32 [n, m] scores, in place; `recent` as in `shares`, `more` (float32 [n]) is added to `weight`."""
+        """Add to float32 [n, m] scores, in place; `recent` as in `shares`, `more` (float32 [n]) on top of `weight`."""
         weight = np.full(len(scores), self.weight, np.float32)
         if more is not None:
             weight += more

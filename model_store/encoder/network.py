@@ -23,7 +23,16 @@ from typing import Any
 
 import numpy as np
 
-from model_store.encoder.columns import BANK, BLEND, CONTENT, FEATURES, SOCIAL, VECTORS, WEIGHTS
+from model_store.encoder.columns import (
+    BANK,
+    BLEND,
+    CONTENT,
+    FEATURES,
+    POPULARITY_HALF_LIVES_DAYS,
+    SOCIAL,
+    VECTORS,
+    WEIGHTS,
+)
 from model_store.encoder.layers import dropped, gated, normalised, ones, weights, zeros
 from model_store.encoder.runtime import tf
 from model_store.state.layout import DIM, FACET_DIM, LANES
@@ -61,6 +70,12 @@ class ReadoutNetwork(tf.Module):
         self._blend_bias = zeros(BLEND)
         self._social = tf.constant(_orthonormal_rows(FACET_DIM, DIM, _SOCIAL_SEED))
 
+    @property
+    def history_weights(self) -> list[Any]:
+        """The weights that histories alone can train: all but those of the blend."""
+        of_stream = {id(self._blend), id(self._blend_bias)}
+        return [weight for weight in self.trainable_variables if id(weight) not in of_stream]
+
     def vector(self, features: Any, dropout: float = 0.0) -> Any:
         """float32 [n, DIM] of float32 [n, FEATURES]; `dropout` is the share of activations dropped, in training."""
         fused = tf.concat(
@@ -92,6 +107,13 @@ class ReadoutNetwork(tf.Module):
     def blend(self, features: Any, vector: Any) -> Any:
         """float32 [n, BLEND]: weights of the popularity columns and of transitions, of which nothing is bounded."""
         return tf.concat([vector, features[:, WEIGHTS]], axis=1) @ self._blend + self._blend_bias
+
+    def begin_blend(self, popularity: float) -> None:
+        """Give the 7-day popularity this weight for everybody, unless a blend was learnt before."""
+        if not self._blend_bias.numpy().any() and not self._blend.numpy().any():
+            begin = np.zeros(BLEND, np.float32)
+            begin[POPULARITY_HALF_LIVES_DAYS.index(7.0)] = popularity
+            self._blend_bias.assign(begin)
 
     def outputs(self, features: Any) -> Any:
         """float32 [n, VECTORS + topics + BLEND]: vector, behaviour, social, content, topic probabilities, blend."""

@@ -55,6 +55,19 @@ class EventBatch:
             event_ids=self.event_ids[start:stop],
         )
 
+    def take(self, places: Int64) -> "EventBatch":
+        """Those events, in that order."""
+        return EventBatch(
+            keys=[self.keys[place] for place in places.tolist()],
+            kind=self.kind[places],
+            offset=self.offset[places],
+            ts_ms=self.ts_ms[places],
+            event=self.event[places],
+            item=self.item[places],
+            value=self.value[places],
+            event_ids=[self.event_ids[place] for place in places.tolist()],
+        )
+
     def renamed(self, name: Callable[[bytes], bytes]) -> "EventBatch":
         """The same events with each key by its other name."""
         return replace(self, keys=list(map(name, self.keys)))

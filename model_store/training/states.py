@@ -1,7 +1,5 @@
 """States from a file, by the same `advance` that the stream uses."""
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from model_store.state.advance import advance
@@ -23,27 +21,35 @@ def states_of(data: Interactions, writes: WriteTable, decays: Decays) -> Arena:
     """
     arena = Arena(len(data.users))
     arena.rows_of([user.encode() for user in data.users])
-    for batch, rows in _event_batches(data):
-        advance(arena, rows, batch, writes, decays)
+    events = Events(data)
+    for start in range(0, len(data), _CHUNK):
+        batch = events.batch(start, start + _CHUNK)
+        advance(arena, arena.rows_of(batch.keys), batch, writes, decays)
     return arena
 
 
-def _event_batches(data: Interactions) -> Iterator[tuple[EventBatch, np.ndarray[tuple[int], np.dtype[np.int64]]]]:
-    hashes = hash_ids(list(data.items)).hash
-    keys = [user.encode() for user in data.users]
-    for start in range(0, len(data), _CHUNK):
-        rows = np.repeat(np.arange(start, min(len(data), start + _CHUNK)), 2)
+class Events:
+    """Interactions as the events that the stream would bring."""
+
+    def __init__(self, data: Interactions) -> None:
+        self._data = data
+        self._hashes = hash_ids(list(data.items)).hash
+        self._keys = [user.encode() for user in data.users]
+
+    def batch(self, start: int, stop: int) -> EventBatch:
+        """Those of the interactions start..stop: a click each and, where it is rated, a rating of the same item."""
+        data = self._data
+        rows = np.repeat(np.arange(start, min(len(data), stop)), 2)
         rating = np.arange(len(rows)) % 2 == 1
         kept = ~(rating & np.isnan(data.rating[rows]))
         rows, rating = rows[kept], rating[kept]
-        batch = EventBatch(
-            keys=[keys[user] for user in data.user[rows]],
+        return EventBatch(
+            keys=[self._keys[user] for user in data.user[rows]],
             kind=np.where(rating, Kind.RATING, Kind.CLICK).astype(np.int8),
             offset=rows.astype(np.int64),
             ts_ms=data.ts_ms[rows],
             event=(2 * rows + rating + 1).astype(np.uint64),
-            item=hashes[data.item[rows]],
+            item=self._hashes[data.item[rows]],
             value=np.where(rating, data.rating[rows], 0).astype(np.float32),
             event_ids=[""] * len(rows),
         )
-        yield batch, data.user[rows].astype(np.int64)

@@ -52,7 +52,7 @@ class _MemoryEncoder:
 
     @property
     def weights(self) -> list[Any]:
-        return list(self.network.trainable_variables)
+        return self.network.history_weights
 
     def encode(self, batch: Tensors, tables: Tables) -> Encoded:
         item, decays = batch.item, self._recipe.decays

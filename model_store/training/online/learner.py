@@ -1,0 +1,299 @@
+"""The weights that follow the stream: readout, item table, biases and blend, trained on what users have just clicked.
+
+What states sum (the write table, the half-lives) is the generation's and stays. What reads them is trained every few
+clicks: on the new ones, several times, and on rounds of earlier ones out of a replay buffer; each with the counts of
+its own time, since a count that already holds the click to be predicted teaches the model to trust counts more than
+they deserve.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from model_store.catalog.index import ItemIndex
+from model_store.catalog.transitions import LAG_WEIGHTS, UNIT
+from model_store.encoder.columns import FEATURES, PRIORS
+from model_store.encoder.runtime import tf
+from model_store.model import ModelParts
+from model_store.state.hashing import hash_ids
+from model_store.state.layout import FACET_DIM, RING
+from model_store.training.online.counts import FadingCounts, PairCounts
+from model_store.training.online.examples import Clicks
+
+Float32 = npt.NDArray[np.float32]
+Int32 = npt.NDArray[np.int32]
+UInt64 = npt.NDArray[np.uint64]
+
+_NEVER = -1e9  # a logit that no softmax notices
+_ROOM = 256
+
+
+@dataclass(frozen=True, slots=True)
+class OnlineRecipe:
+    """How to follow a stream.
+
+    Attributes:
+        rate: learning rate, constant.
+        passes: steps on the new clicks.
+        replays: steps on earlier rounds, after them.
+        rounds_kept: in the replay buffer.
+        dropout: share of activations dropped.
+        facet_share: share of the clicks that trains facets and topics.
+        popularity_weight: what the blend's weight of the 7-day popularity begins with, where it is zero.
+        seed: of the order of replays and of dropout.
+    """
+
+    rate: float = 2e-3
+    passes: int = 3
+    replays: int = 1
+    rounds_kept: int = 50
+    dropout: float = 0.2
+    facet_share: float = 0.25
+    popularity_weight: float = 0.5
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """n clicks to be predicted, and everything that was known just before.
+
+    Attributes:
+        user: uint64 [n], hashes of the users' keys.
+        features: float32 [n, FEATURES].
+        seen: int32 [n, RING], rows of the items clicked before, newest first; -1 for none.
+        wanted: int32 [n], row of the item clicked.
+        topics: float32 [n, topics], the item's topics, which sum to 1, or zeros.
+        priors: float32 [items, PRIORS], popularity then.
+        pair_at: int32 [pairs, 2], (click, item) where transitions add something; pair_added: float32 [pairs], how much
+            with a weight of 1.
+    """
+
+    user: UInt64
+    features: Float32
+    seen: Int32
+    wanted: Int32
+    topics: Float32
+    priors: Float32
+    pair_at: Int32
+    pair_added: Float32
+
+    def __len__(self) -> int:
+        return len(self.wanted)
+
+    def without(self, users: UInt64) -> "Round":
+        """What is left when these users are forgotten."""
+        kept = ~np.isin(self.user, users)
+        pairs, place = kept[self.pair_at[:, 0]], np.cumsum(kept) - 1
+        at = np.stack([place[self.pair_at[pairs, 0]], self.pair_at[pairs, 1]], axis=1).astype(np.int32)
+        return Round(
+            self.user[kept], self.features[kept], self.seen[kept], self.wanted[kept], self.topics[kept],
+            self.priors, at, self.pair_added[pairs],
+        )  # fmt: skip
+
+
+class OnlineLearner:
+    """Weights, optimizer, counts and replay buffer, beginning where `base` stands. One thread."""
+
+    def __init__(self, base: ModelParts, recipe: OnlineRecipe) -> None:
+        self._base, self._recipe, self.network = base, recipe, base.network
+        self.item_ids, self.titles = list(base.index.item_ids), list(base.index.titles)
+        self._topic = base.index.topic
+        self._hashes = base.index.hashes
+        self._content = _content_of(base)
+        self.pair_weight = base.index.transitions.weight if base.index.transitions else 0.0
+        self.popularity, self.pairs = FadingCounts(len(self.item_ids)), PairCounts()
+        self._rounds: deque[Round] = deque(maxlen=recipe.rounds_kept)
+        self._rng = np.random.default_rng(recipe.seed)
+        tf.random.set_seed(recipe.seed)
+        self.network.begin_blend(recipe.popularity_weight)
+        self._build(_padded(base.index.vectors, _ROOM, 0.0), _padded(base.index.bias, _ROOM, _NEVER))
+        self._index = self._new_index()
+
+    def _build(self, vectors: Float32, bias: Float32) -> None:
+        self._vectors, self._bias = tf.Variable(vectors), tf.Variable(bias)
+        network = [weight for weight in self.network.trainable_variables if weight.shape.num_elements()]
+        self._weights = [self._vectors, self._bias, *network]
+        self._optimizer = tf.keras.optimizers.Adam(self._recipe.rate, beta_2=0.98, global_clipnorm=1.0)
+        self._optimizer.build(self._weights)
+        self._step = tf.function(self._train_step, input_signature=_round_signature(self.network.topic_count))
+        self._read = tf.function(self.network.outputs, input_signature=[tf.TensorSpec([None, FEATURES], tf.float32)])
+
+    # -- items
+
+    def meet(self, ids: Sequence[str], titles: Sequence[str] = (), content: Float32 | None = None) -> None:
+        """Take in items that may be new, with their titles and content (float32 [n, FACET_DIM]) where they are known.
+
+        A new one begins without a vector and with the bias of the rarest; its clicks do the rest.
+        """
+        known, place = set(self.item_ids), {name: place for place, name in enumerate(ids)}
+        fresh = [name for name in place if name not in known]
+        if not fresh:
+            return
+        rows = [place[name] for name in fresh]
+        lowest, before = float(self.vectors_and_bias()[1].min(initial=0.0)), len(self.item_ids)
+        self.item_ids += fresh
+        self.titles += [titles[row] for row in rows] if titles else fresh
+        self._hashes = np.concatenate([self._hashes, hash_ids(fresh).hash])
+        self._topic = np.concatenate([self._topic, np.full(len(fresh), -1, np.int16)])
+        more = np.zeros((len(fresh), FACET_DIM), np.float32) if content is None else content[rows]
+        self._content = np.concatenate([self._content, more])
+        self.popularity.grow(len(self.item_ids))
+        self._make_room()
+        at = np.arange(before, len(self.item_ids))[:, None]
+        self._bias.scatter_nd_update(at, np.full(len(fresh), lowest, np.float32))
+        self._index = self._new_index()
+
+    def _make_room(self) -> None:
+        missing = len(self.item_ids) - int(self._bias.shape[0])
+        if missing > 0:
+            more = missing + _ROOM + len(self.item_ids) // 4
+            kept = [variable.numpy() for variable in self._optimizer.variables]
+            self._build(_padded(self._vectors.numpy(), more, 0.0), _padded(self._bias.numpy(), more, _NEVER))
+            for variable, value in zip(self._optimizer.variables, kept, strict=True):
+                variable.assign(value if variable.shape == value.shape else _padded(value, more, 0.0))
+
+    def vectors_and_bias(self) -> tuple[Float32, Float32]:
+        """float32 [items, DIM] and [items], as they stand."""
+        count = len(self.item_ids)
+        return self._vectors.numpy()[:count], self._bias.numpy()[:count]
+
+    # -- learning
+
+    def learn(self, clicks: Clicks) -> float:
+        """Train on new clicks and on earlier rounds, then count the new ones. Returns the loss before; NaN if there was
+        nothing to learn: clicks on items that were never met, or that the user had clicked before."""
+        new, loss = self._round(clicks), float("nan")
+        if len(new):
+            loss, *_ = [self._train(new) for _ in range(self._recipe.passes)]
+            for _ in range(self._recipe.replays if self._rounds else 0):
+                self._train(self._rounds[int(self._rng.integers(len(self._rounds)))])
+            self._rounds.append(new)
+        self.count(clicks)
+        return loss
+
+    def count(self, clicks: Clicks) -> None:
+        """Take clicks into popularity and transitions without learning from them."""
+        wanted, last = self._index.rows_of(clicks.item), self._index.rows_of(clicks.ring[:, 0])
+        known = wanted >= 0
+        self.popularity.add(wanted[known].astype(np.int32), clicks.ts_ms[known])
+        self.pairs.add(last[known].astype(np.int32), wanted[known].astype(np.int32))
+        self._index = self._new_index()
+
+    def forget(self, users: UInt64) -> None:
+        """Drop what is kept of users (hashes of their keys) who were erased."""
+        rounds = [one.without(users) for one in self._rounds]
+        self._rounds = deque((one for one in rounds if len(one)), maxlen=self._recipe.rounds_kept)
+
+    def _round(self, clicks: Clicks) -> Round:
+        wanted, seen = self._index.rows_of(clicks.item), self._index.rows_of(clicks.ring).astype(np.int32)
+        new = (wanted >= 0) & ~(seen == wanted[:, None]).any(axis=1)
+        wanted, seen, transitions = wanted[new], seen[new], self._index.transitions
+        shares = transitions.shares(seen[:, : len(LAG_WEIGHTS)]) if transitions else np.zeros((len(wanted), 0))
+        at = np.argwhere(shares)
+        return Round(
+            clicks.user[new],
+            clicks.features[new],
+            seen,
+            wanted.astype(np.int32),
+            self._content[wanted, : self.network.topic_count],
+            self._index.priors,
+            at.astype(np.int32),
+            np.log1p(shares[at[:, 0], at[:, 1]] / UNIT).astype(np.float32),
+        )
+
+    def _train(self, one: Round) -> float:
+        priors = _padded(one.priors, int(self._bias.shape[0]) - len(one.priors), 0.0)
+        columns = (one.features, one.seen, one.wanted, one.topics, priors, one.pair_at, one.pair_added)
+        return float(self._step(*columns))
+
+    # -- what it is worth now
+
+    def index(self) -> ItemIndex:
+        """All items met, with vectors, biases, popularity and transitions as they stand."""
+        return self._index
+
+    def outputs(self, features: Float32) -> Float32:
+        """float32 [n, width], as the exported readout gives them."""
+        outputs: Float32 = self._read(features).numpy()
+        return outputs
+
+    def parts(self, made: dict[str, Any]) -> ModelParts:
+        """A version of the same generation, to be exported. `made`: notes for people."""
+        return replace(self._base, index=self._index, made={**self._base.made, **made})
+
+    def _new_index(self) -> ItemIndex:
+        vectors, bias = self.vectors_and_bias()
+        return ItemIndex(
+            tuple(self.item_ids), tuple(self.titles), self._hashes, vectors, bias, self._topic,
+            self._base.index.reasons, self.pairs.transitions(len(self.item_ids), self.pair_weight),
+            self.popularity.columns(),
+        )  # fmt: skip
+
+    # -- the graph
+
+    def _train_step(
+        self, features: Any, seen: Any, wanted: Any, topics: Any, priors: Any, pair_at: Any, pair_added: Any
+    ) -> Any:
+        shape = [tf.shape(wanted)[0], tf.shape(priors)[0]]
+        hidden, added = _hidden(seen, shape), tf.scatter_nd(pair_at, pair_added, shape)
+        with tf.GradientTape() as tape:
+            vector = self.network.vector(features, self._recipe.dropout)
+            blend = self.network.blend(features, vector)
+            logits = tf.matmul(vector, self._vectors, transpose_b=True) + self._bias
+            logits += tf.matmul(blend[:, :PRIORS], priors, transpose_b=True)
+            logits += (self.pair_weight + blend[:, PRIORS:]) * added
+            loss = _cross_entropy(logits + hidden, wanted)
+            total = loss + self._facet_losses(features, tf.stop_gradient(vector), wanted, topics, hidden)
+        self._optimizer.apply(tape.gradient(total, self._weights), self._weights)
+        return loss
+
+    def _facet_losses(self, features: Any, vector: Any, wanted: Any, topics: Any, hidden: Any) -> Any:
+        """Of everything that reads the memory without shaping it, on the first clicks of the round."""
+        count = tf.cast(tf.math.ceil(self._recipe.facet_share * tf.cast(tf.shape(wanted)[0], tf.float32)), tf.int32)
+        features, vector, wanted, topics = features[:count], vector[:count], wanted[:count], topics[:count]
+        items, bias = tf.stop_gradient(self._vectors), tf.stop_gradient(self._bias)
+        loss = 0.0
+        for facet in (self.network.behaviour(features), self.network.content(features)):
+            loss += _cross_entropy(tf.matmul(facet, items, transpose_b=True) + bias + hidden[:count], wanted)
+        if self.network.topic_count:
+            log_probability = tf.nn.log_softmax(self.network.topic_logits(features, vector))
+            loss -= tf.reduce_mean(tf.reduce_sum(topics * log_probability, axis=1))
+        return loss
+
+
+def _cross_entropy(logits: Any, wanted: Any) -> Any:
+    return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(wanted, logits))
+
+
+def _hidden(seen: Any, shape: Any) -> Any:
+    """float32 [n, items]: what takes the items at `seen` (int32 [n, RING], -1 for none) out of a softmax."""
+    place = tf.where(seen >= 0)
+    at = tf.stack([tf.cast(place[:, 0], tf.int32), tf.gather_nd(seen, place)], axis=1)
+    return tf.scatter_nd(at, tf.fill([tf.shape(at)[0]], np.float32(_NEVER)), shape)
+
+
+def _content_of(base: ModelParts) -> Float32:
+    """float32 [items, FACET_DIM]: what the write table knows of the index's items; zeros where it knows nothing."""
+    rows = base.writes.rows(base.index.hashes)
+    return np.where(rows[:, None] >= 0, base.writes.content[rows], np.float32(0))
+
+
+def _padded(rows: npt.NDArray[Any], more: int, value: float) -> npt.NDArray[Any]:
+    """The rows, and `more` of a value."""
+    return np.concatenate([rows, np.full((more, *rows.shape[1:]), value, rows.dtype)])
+
+
+def _round_signature(topics: int) -> list[Any]:
+    return [
+        tf.TensorSpec([None, FEATURES], tf.float32),
+        tf.TensorSpec([None, RING], tf.int32),
+        tf.TensorSpec([None], tf.int32),
+        tf.TensorSpec([None, topics], tf.float32),
+        tf.TensorSpec([None, PRIORS], tf.float32),
+        tf.TensorSpec([None, 2], tf.int32),
+        tf.TensorSpec([None], tf.float32),
+    ]

@@ -1,0 +1,174 @@
+"""The learner on a stream whose rule is known, and changes: after item i comes i + step."""
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from model_store.catalog.index import ItemIndex
+from model_store.encoder.network import ReadoutNetwork
+from model_store.encoder.runtime import use_threads
+from model_store.model import ModelParts
+from model_store.state.arena import Arena
+from model_store.state.batch import EventBatch
+from model_store.state.hashing import hash_ids
+from model_store.state.layout import DIM, FACET_DIM, Kind
+from model_store.state.memory import Decays
+from model_store.state.writes import WriteTable
+from model_store.training.online.examples import Clicks, observe, user_hashes
+from model_store.training.online.learner import OnlineLearner, OnlineRecipe
+
+ITEMS, USERS = 30, 40
+IDS = [f"i{item}" for item in range(ITEMS)]
+RECIPE = OnlineRecipe(rate=5e-3, passes=3, replays=1, dropout=0.0)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> None:
+    use_threads(1)
+
+
+def fresh_parts() -> ModelParts:
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(0, 0.1, (ITEMS, DIM)).astype(np.float32)
+    content = np.zeros((ITEMS, FACET_DIM), np.float32)
+    content[np.arange(ITEMS), np.arange(ITEMS) % 2] = 1
+    writes = WriteTable(hash_ids(IDS).hash, vectors, content)
+    index = ItemIndex.of(tuple(IDS), tuple(IDS), vectors, np.zeros(ITEMS, np.float32), content[:, :2])
+    return ModelParts(3, ("even", "odd"), Decays(), writes, ReadoutNetwork(2, seed=1), index, {"data": "made"})
+
+
+class Stream:
+    """Users who walk through the items, `step` at a time."""
+
+    def __init__(self, parts: ModelParts) -> None:
+        self.arena, self._parts, self._sent = Arena(USERS), parts, 0
+        self._at = np.arange(USERS) % ITEMS
+
+    def clicks(self, rounds: int, step: int, ids: list[str] = IDS) -> list[Clicks]:
+        out = []
+        for _ in range(rounds):
+            self._at = (self._at + step) % len(ids)
+            number = self._sent + np.arange(USERS)
+            self._sent += USERS
+            batch = EventBatch(
+                keys=[b"u%d" % user for user in range(USERS)],
+                kind=np.full(USERS, Kind.CLICK, np.int8),
+                offset=number,
+                ts_ms=1_700_000_000_000 + number * 1_000,
+                event=(number + 1).astype(np.uint64),
+                item=hash_ids([ids[at] for at in self._at]).hash,
+                value=np.zeros(USERS, np.float32),
+                event_ids=[""] * USERS,
+            )
+            out.append(observe(self.arena, batch, self._parts.writes, self._parts.decays))
+        return out
+
+
+def right(learner: OnlineLearner, clicks: Clicks) -> float:
+    """Share of clicks whose item the learner scores best, by what the served version would compute."""
+    index = learner.index()
+    recent = index.rows_of(clicks.ring[:, :3]).astype(np.int32)
+    best = index.score(learner.outputs(clicks.features), recent).argmax(axis=1)
+    return float((best == index.rows_of(clicks.item)).mean())
+
+
+def test_it_learns_a_rule_and_then_another() -> None:
+    parts = fresh_parts()
+    learner, stream = OnlineLearner(parts, RECIPE), Stream(parts)
+    for step in (1, 7):
+        for clicks in stream.clicks(14, step):
+            learner.learn(clicks)
+            learner._rounds.clear()  # a user of this walk soon knows every item; the last round is what counts
+        (test,) = stream.clicks(1, step)
+        assert right(learner, test) > 0.9
+
+
+def test_what_it_says_is_what_its_version_says(tmp_path: object) -> None:
+    parts = fresh_parts()
+    learner, stream = OnlineLearner(parts, RECIPE), Stream(parts)
+    for clicks in stream.clicks(5, 1):
+        learner.learn(clicks)
+    made = learner.parts({"rounds": 5})
+    assert (made.generation, made.topics, made.made) == (3, ("even", "odd"), {"data": "made", "rounds": 5})
+    assert made.writes is parts.writes
+    assert made.index.priors.any()
+    assert made.index.transitions is not None
+    assert len(made.index.transitions.after)
+    (test,) = stream.clicks(1, 1)
+    outputs = np.asarray(made.network.outputs(test.features))
+    np.testing.assert_allclose(learner.outputs(test.features), outputs, atol=1e-5)
+    vectors, bias = learner.vectors_and_bias()
+    np.testing.assert_array_equal(made.index.vectors, vectors)
+    np.testing.assert_array_equal(made.index.bias, bias)
+
+
+def test_new_items_get_room_and_earn_vectors() -> None:
+    parts = fresh_parts()
+    learner, stream = OnlineLearner(parts, RECIPE), Stream(parts)
+    for clicks in stream.clicks(3, 1):
+        learner.learn(clicks)
+    before, bias = (column.copy() for column in learner.vectors_and_bias())
+    many = [*IDS, *(f"new-{number}" for number in range(400))]  # more than there is room for
+    learner.meet(many[20:], [name.upper() for name in many[20:]])
+    vectors, _ = learner.vectors_and_bias()
+    assert learner.item_ids == many
+    assert learner.titles[ITEMS] == "NEW-0"
+    np.testing.assert_array_equal(vectors[:ITEMS], before)
+    assert not vectors[ITEMS:].any()
+    np.testing.assert_allclose(learner.vectors_and_bias()[1][ITEMS:], bias.min())
+    walk = many[ITEMS : ITEMS + 10]
+    for clicks in stream.clicks(12, 1, walk):
+        learner.learn(clicks)
+    (test,) = stream.clicks(1, 1, walk)
+    assert right(learner, test) > 0.9
+    assert np.linalg.norm(learner.vectors_and_bias()[0][ITEMS : ITEMS + 10], axis=1).min() > 0.05
+
+
+def test_growing_changes_nothing_of_what_is_learnt() -> None:
+    def learnt(new: int) -> npt.NDArray[np.float32]:
+        parts = fresh_parts()
+        learner, stream = OnlineLearner(parts, replace(RECIPE, passes=1, replays=0)), Stream(parts)
+        for number, clicks in enumerate(stream.clicks(6, 1)):
+            if number == 3:
+                learner.meet([f"never-clicked-{item}" for item in range(new)])
+            learner.learn(clicks)
+        return learner.vectors_and_bias()[0][:ITEMS]
+
+    # Both meet new items in the middle; one has room for them, the other must make it, optimizer and all.
+    np.testing.assert_allclose(learnt(200), learnt(200), atol=1e-6)
+    small, large = learnt(255), learnt(257)
+    np.testing.assert_allclose(small, large, atol=2e-3)
+
+
+def test_a_click_that_is_no_news_is_counted_and_not_learnt() -> None:
+    parts = fresh_parts()
+    learner, stream = OnlineLearner(parts, RECIPE), Stream(parts)
+    for clicks in stream.clicks(ITEMS, 1):
+        learner.count(clicks)
+    vectors = learner.vectors_and_bias()[0].copy()
+    (again,) = stream.clicks(1, 1)  # everybody has clicked everything by now
+    popularity = learner.popularity.counts.sum()
+    assert np.isnan(learner.learn(again))
+    np.testing.assert_array_equal(learner.vectors_and_bias()[0], vectors)
+    assert learner.popularity.counts.sum() > popularity
+
+
+def test_who_is_erased_leaves_the_replay_buffer() -> None:
+    parts = fresh_parts()
+    learner, stream = OnlineLearner(parts, RECIPE), Stream(parts)
+    for clicks in stream.clicks(4, 1):
+        learner.learn(clicks)
+    gone = user_hashes([b"u3", b"u7"])
+    pairs = {(user, item) for one in learner._rounds for user, item in _pairs(one.user, one.pair_at)}
+    learner.forget(gone)
+    left = {(user, item) for one in learner._rounds for user, item in _pairs(one.user, one.pair_at)}
+    assert all(not np.isin(one.user, gone).any() and len(one) == USERS - 2 for one in learner._rounds)
+    assert left == {(user, item) for user, item in pairs if user not in set(gone.tolist())}
+    learner.forget(user_hashes([b"u%d" % user for user in range(USERS)]))
+    assert not learner._rounds
+
+
+def _pairs(user: npt.NDArray[np.uint64], at: npt.NDArray[np.int32]) -> list[tuple[int, int]]:
+    return [(int(user[row]), int(item)) for row, item in at.tolist()]
