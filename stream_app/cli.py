@@ -14,6 +14,7 @@ from stream_app.commands import (
     demo,
     doctor,
     evaluate,
+    generations,
     models,
     offsets,
     rebuild_redis,
@@ -53,6 +54,7 @@ app.command(rich_help_panel="Look", context_settings={"allow_extra_args": True, 
 app.command(rich_help_panel="Models")(train.train)
 app.command(rich_help_panel="Models")(evaluate.evaluate)
 app.add_typer(models.app, name="models", rich_help_panel="Models")
+app.add_typer(generations.app, name="generations", rich_help_panel="Models")
 
 
 def main() -> None:

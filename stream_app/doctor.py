@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stream_app import topics
+from stream_app.contracts.generations import FIRST
 from stream_app.settings import Settings
 
 # Event times further ahead than the settings allow are dead letters: a clock must be far better than that.
@@ -114,9 +115,12 @@ def _model(settings: Settings) -> Iterator[Check]:
 
     registry = ModelRegistry(settings.models.url)
     try:
-        version = registry.current()
+        generation = settings.kafka.generation
+        version = registry.current(generation)
         if version is None:
-            yield Check("model", False, f"none is promoted in {settings.models.url}", "interest train")
+            of = f" of generation {generation}" if generation > FIRST else ""
+            mend = f"interest train{f' --generation {generation}' if of else ''}"
+            yield Check("model", False, f"none{of} is promoted in {settings.models.url}", mend)
             return
         with tempfile.TemporaryDirectory(prefix="interest-doctor-") as scratch:
             registry.fetch(version, Path(scratch) / version)

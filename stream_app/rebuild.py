@@ -17,13 +17,12 @@ from typing import Any
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from model_store.model import InterestModel
 from model_store.state.arena import Arena
 from model_store.state.hashing import partition_of
-from stream_app.access import kafka_options
 from stream_app.compute import Bench
 from stream_app.contracts.errors import StopWorker
 from stream_app.contracts.recommendations import recommendation_id
@@ -31,6 +30,7 @@ from stream_app.contracts.redis_layout import ModelCard
 from stream_app.contracts.views import InterestViews
 from stream_app.flush import MAX_REST_S
 from stream_app.observability import WorkerMetrics
+from stream_app.reading import ReadError, read, reader
 from stream_app.refresh import Refresher
 from stream_app.settings import Settings
 from stream_app.sinks.kafka_batches import wall_clock_ms
@@ -41,9 +41,6 @@ from stream_app.topics import administration
 SETTLE_S = 2 * MAX_REST_S
 """A state that Redis had and has lost is in the changelog by then, if its worker flushes: what was logged so long after
 the start is read, too."""
-STALL_S = 60.0
-"""Kafka may be silent for so long while a topic is read."""
-FETCH_BYTES = 8 << 20
 
 Rows = npt.NDArray[np.int64]
 
@@ -122,7 +119,7 @@ async def _rebuild(
         progress(done)
 
     try:
-        async with _consumer(settings) as consumer, _sink(settings) as sink:
+        async with reader(settings) as consumer, _sink(settings) as sink:
             if not dry_run:
                 await sink.announce(
                     ModelCard(model.version, model.topics, generation=model.generation), wall_clock_ms()
@@ -139,7 +136,7 @@ async def _rebuild(
                 for partition in range(settings.kafka.partitions):
                     await work.catch_up(partition, shown[partition])
             done.records = done.of
-    except (StopWorker, KafkaError) as error:
+    except (StopWorker, ReadError, KafkaError) as error:
         raise RebuildError(
             f"after {done.users:,} of the users: {type(error).__name__}: {error} Once that is mended, run it again:"
             " what is in Redis already is passed over."
@@ -203,7 +200,7 @@ class _Work:
         """States into the arena; returns when each row was written, ms."""
         at_ms: dict[bytes, int] = {}
         first = read_to = self._read_to.get(partition, 0)
-        async for records, passed, read_to in self._read(self._settings.kafka.changelog, partition, first):
+        async for records, passed, read_to in read(self._consumer, self._settings.kafka.changelog, partition, first):
             self._states.restore(partition, records, read_to)
             at_ms.update((record.key, record.timestamp) for record in records)
             self._done.records += passed
@@ -248,7 +245,7 @@ class _Work:
         sequence = arena.records["rec_seq"][: len(arena)].tolist()
         found: dict[bytes, bytes] = {}
         for partition in partitions:
-            async for records, _, _ in self._read(self._settings.kafka.topics.recommendations, partition):
+            async for records, _, _ in read(self._consumer, self._settings.kafka.topics.recommendations, partition):
                 for record in records:
                     row = arena.row(record.key or b"")
                     if row is None or _event_id(record.value) != recommendation_id(
@@ -258,29 +255,6 @@ class _Work:
                     found[record.key] = record.value
                 self._tell()
         return found
-
-    async def _read(self, topic: str, partition: int, first: int = 0) -> AsyncIterator[tuple[list[Any], int, int]]:
-        """Records of a partition from `first` up to the end that it has now, how many offsets they span (compaction
-        leaves gaps), and the next offset."""
-        at = TopicPartition(topic, partition)
-        self._consumer.assign([at])
-        if first:
-            self._consumer.seek(at, first)
-        else:
-            await self._consumer.seek_to_beginning(at)
-        end = (await self._consumer.end_offsets([at]))[at]
-        position, heard_s = await self._consumer.position(at), time.monotonic()
-        while position < end:
-            fetched = await self._consumer.getmany(at, timeout_ms=500)
-            before, position = position, await self._consumer.position(at)
-            if position > before:
-                heard_s = time.monotonic()
-                yield fetched.get(at, []), position - before, position
-            elif time.monotonic() - heard_s > STALL_S:
-                raise RebuildError(
-                    f"{topic}[{partition}] gave no records for {STALL_S:.0f} s at offset {position} of {end}: check the"
-                    " broker (interest doctor), then run it again"
-                )
 
 
 class _Named(msgspec.Struct):
@@ -324,25 +298,6 @@ def _by_partition(users: list[bytes], settings: Settings) -> dict[int, list[byte
 def _partitions(settings: Settings) -> int:
     with administration(settings) as admin:
         return len(admin.describe_topics([settings.kafka.topics.recommendations])[0]["partitions"])
-
-
-@asynccontextmanager
-async def _consumer(settings: Settings) -> AsyncIterator[Any]:
-    """Reads without a group: it commits nothing and takes nothing from anybody."""
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka.bootstrap,
-        **kafka_options(settings.kafka),
-        enable_auto_commit=False,
-        max_partition_fetch_bytes=FETCH_BYTES,
-        fetch_max_bytes=FETCH_BYTES,
-        check_crcs=False,
-        request_timeout_ms=int(settings.kafka.request_timeout_s * 1000),
-    )
-    await consumer.start()
-    try:
-        yield consumer
-    finally:
-        await consumer.stop()
 
 
 @asynccontextmanager

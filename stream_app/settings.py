@@ -252,6 +252,10 @@ class Settings(BaseSettings):
         description="If set, ids are kept as pseudonyms under this key (`contracts/pseudonyms.py`). It is for life.",
     )
 
+    def of_generation(self, generation: int) -> "Settings":
+        """Those of another generation's workers."""
+        return self.model_copy(update={"kafka": self.kafka.model_copy(update={"generation": generation})})
+
     @field_validator("pseudonym_key")
     @classmethod
     def _long_enough(cls, key: SecretStr) -> SecretStr:

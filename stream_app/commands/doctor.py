@@ -8,6 +8,7 @@ from rich.markup import escape
 
 from stream_app.commands.options import (
     ConfigOption,
+    GenerationOption,
     GroupOption,
     JsonOption,
     KafkaOption,
@@ -17,6 +18,7 @@ from stream_app.commands.options import (
     settings_of,
 )
 from stream_app.commands.output import FINDING, out, print_json
+from stream_app.commands.serving import for_serving
 
 if TYPE_CHECKING:
     from stream_app.doctor import Check
@@ -29,6 +31,7 @@ def doctor(
     redis: RedisOption = None,
     models: ModelsOption = None,
     group: GroupOption = None,
+    generation: GenerationOption = None,
     partitions: PartitionsOption = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
@@ -39,7 +42,10 @@ def doctor(
     """
     from stream_app.doctor import examine
 
-    settings = settings_of(kafka=kafka, redis=redis, models=models, group=group, partitions=partitions, config=config)
+    settings = for_serving(
+        generation,
+        settings_of(kafka=kafka, redis=redis, models=models, group=group, partitions=partitions, config=config),
+    )
     checks = []
     for check in examine(settings):
         checks.append(check)

@@ -1,36 +1,53 @@
 """`interest models`."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stream_app.commands.options import ConfigOption, JsonOption, ModelsOption, settings_of
+from stream_app.commands.options import ConfigOption, GenerationOption, JsonOption, ModelsOption, settings_of
 from stream_app.commands.output import out, print_json
+from stream_app.contracts.generations import FIRST
 
-app = typer.Typer(no_args_is_help=True, help="List the model versions, serve another one, or go back.")
+if TYPE_CHECKING:
+    from model_store.registry import ModelRegistry
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help=(
+        "List the model versions, serve another one, or go back.\n\n"
+        "Versions of one generation read the same states; other states are another generation: `interest generations`."
+    ),
+)
 
 
 @app.command("list")
 def list_(models: ModelsOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """List the versions in the model store; the served one is marked."""
+    """List the versions in the model store; the one that its generation's workers serve is marked."""
     from model_store.registry import ModelRegistry
 
     url = settings_of(models=models, config=config).models.url
     registry = ModelRegistry(url)
-    current = registry.current()
-    sizes = {
-        version: sum(entry.size for entry in registry.manifest(version).files.values()) for version in registry.list()
-    }
+    found = [_entry(registry, version) for version in registry.list()]
     if as_json:
-        print_json(
-            [{"version": version, "bytes": size, "served": version == current} for version, size in sizes.items()]
-        )
+        print_json(found)
         return
-    if not sizes:
+    if not found:
         out.print(f"no model is published in {url}: interest train", soft_wrap=True)
-    for version, size in sizes.items():
-        mark = "[green]*[/]" if version == current else " "
-        out.print(f"{mark} [bold]{version}[/]  {size / 1e6:.1f} MB{'  served' if version == current else ''}")
+    for one in found:
+        mark, served = ("[green]*[/]", "  served") if one["served"] else (" ", "")
+        out.print(
+            f"{mark} [bold]{one['version']}[/]  generation {one['generation']}  {one['bytes'] / 1e6:.1f} MB{served}"
+        )
+
+
+def _entry(registry: "ModelRegistry", version: str) -> dict[str, Any]:
+    generation = registry.notes(version).generation
+    return {
+        "version": version,
+        "generation": generation,
+        "bytes": sum(entry.size for entry in registry.manifest(version).files.values()),
+        "served": version == registry.current(generation),
+    }
 
 
 @app.command()
@@ -39,7 +56,7 @@ def promote(
     models: ModelsOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """Serve this version from now on. Workers take it when they next look or start."""
+    """Let the workers of its generation serve this version. They take it when they next look or start."""
     from model_store.registry import ModelRegistry
 
     registry = ModelRegistry(settings_of(models=models, config=config).models.url)
@@ -48,9 +65,15 @@ def promote(
 
 
 @app.command("roll-back")
-def roll_back(models: ModelsOption = None, config: ConfigOption = None) -> None:
-    """Serve the version that was served before this one."""
+def roll_back(models: ModelsOption = None, generation: GenerationOption = None, config: ConfigOption = None) -> None:
+    """Serve the version that was served before this one; say of which generation, where there are several."""
     from model_store.registry import ModelRegistry
 
-    registry = ModelRegistry(settings_of(models=models, config=config).models.url)
-    out.print(f"serving {registry.roll_back()} again")
+    settings = settings_of(models=models, config=config)
+    registry = ModelRegistry(settings.models.url)
+    served = registry.generations()
+    if generation is None and len(served) > 1:
+        raise typer.BadParameter(
+            f"generations {', '.join(map(str, served))} each serve a version", param_hint="--generation"
+        )
+    out.print(f"serving {registry.roll_back(generation or next(iter(served), FIRST))} again")

@@ -5,7 +5,14 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from stream_app.commands.options import ConfigOption, GroupOption, JsonOption, KafkaOption, settings_of
+from stream_app.commands.options import (
+    ConfigOption,
+    GenerationOption,
+    GroupOption,
+    JsonOption,
+    KafkaOption,
+    settings_of,
+)
 from stream_app.commands.output import FINDING, out, print_json
 
 if TYPE_CHECKING:
@@ -18,13 +25,17 @@ app = typer.Typer(no_args_is_help=True, help="Where the group stands in the inpu
 
 @app.command()
 def show(
-    kafka: KafkaOption = None, group: GroupOption = None, config: ConfigOption = None, as_json: JsonOption = False
+    kafka: KafkaOption = None,
+    group: GroupOption = None,
+    generation: GenerationOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Next offset, first and end of every input partition. Exits with 1 if records are gone that were not read."""
     from stream_app import offsets
     from stream_app.contracts.standing import fault_of
 
-    found = offsets.standings(settings_of(kafka=kafka, group=group, config=config))
+    found = offsets.standings(settings_of(kafka=kafka, group=group, generation=generation, config=config))
     if as_json:
         print_json([{**asdict(one), "gone": one.gone} for one in found])
     else:
@@ -35,7 +46,11 @@ def show(
 
 @app.command("accept-loss")
 def accept_loss(
-    kafka: KafkaOption = None, group: GroupOption = None, config: ConfigOption = None, as_json: JsonOption = False
+    kafka: KafkaOption = None,
+    group: GroupOption = None,
+    generation: GenerationOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Go on without the records that Kafka deleted before they were read. All workers must be stopped.
 
@@ -44,7 +59,7 @@ def accept_loss(
     """
     from stream_app import offsets
 
-    settings = settings_of(kafka=kafka, group=group, config=config)
+    settings = settings_of(kafka=kafka, group=group, generation=generation, config=config)
     accepted = offsets.accept_loss(settings, settings.kafka.session_timeout_s + ANSWER_S)
     if as_json:
         print_json([{**asdict(one), "gone": one.gone} for one in accepted])

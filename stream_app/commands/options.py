@@ -27,6 +27,10 @@ GroupOption = Annotated[
     str | None,
     typer.Option("--group", help="Consumer group; names the state's changelog too.", rich_help_panel="Where"),
 ]
+GenerationOption = Annotated[
+    int | None,
+    typer.Option("--generation", min=1, help="Which generation's.", rich_help_panel="Where"),
+]
 PartitionsOption = Annotated[
     int | None,
     typer.Option("--partitions", min=1, help="Partitions of the inputs and the changelog.", rich_help_panel="Where"),
@@ -48,6 +52,7 @@ def settings_of(
     group: str | None = None,
     partitions: int | None = None,
     replication: int | None = None,
+    generation: int | None = None,
     config: Path | None = None,
     **sections: dict[str, Any],
 ) -> "Settings":
@@ -66,7 +71,9 @@ def settings_of(
             param_hint="--redis",
         )
     tree = {
-        "kafka": _given(bootstrap=kafka, group=group, partitions=partitions, replication=replication),
+        "kafka": _given(
+            bootstrap=kafka, group=group, partitions=partitions, replication=replication, generation=generation
+        ),
         "redis": _given(url=redis),
         "models": _given(url=models),
         **{name: _given(**values) for name, values in sections.items()},

@@ -9,6 +9,7 @@ import typer
 
 from stream_app.commands.options import (
     ConfigOption,
+    GenerationOption,
     GroupOption,
     JsonOption,
     KafkaOption,
@@ -18,7 +19,7 @@ from stream_app.commands.options import (
     settings_of,
 )
 from stream_app.commands.output import err, out, print_json
-from stream_app.commands.serving import ready_model
+from stream_app.commands.serving import for_serving, ready_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +34,7 @@ def rebuild_redis(
     redis: RedisOption = None,
     models: ModelsOption = None,
     group: GroupOption = None,
+    generation: GenerationOption = None,
     partitions: PartitionsOption = None,
     config: ConfigOption = None,
     recommendations: Annotated[
@@ -51,7 +53,10 @@ def rebuild_redis(
     - `interest rebuild-redis --dry-run`
     - `interest rebuild-redis --redis redis://new-primary:6379/0`
     """
-    settings = settings_of(kafka=kafka, redis=redis, models=models, group=group, partitions=partitions, config=config)
+    settings = for_serving(
+        generation,
+        settings_of(kafka=kafka, redis=redis, models=models, group=group, partitions=partitions, config=config),
+    )
     model = ready_model(settings)
     from stream_app.rebuild import rebuild
 

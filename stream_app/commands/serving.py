@@ -1,11 +1,13 @@
 """The model that a command computes with, and what must be so before it does."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stream_app.commands.errors import CommandError
 from stream_app.commands.quiet import native_messages_hidden
+from stream_app.contracts.generations import FIRST
 
 if TYPE_CHECKING:
     from model_store.model import InterestModel
@@ -42,6 +44,19 @@ def _other_generation(settings: "Settings", model: "InterestModel") -> str:
         f"generation {mine}: it cannot read them. Build that generation beside this one (interest worker --generation "
         f"{theirs}), or promote a version of this one (interest models list)"
     )
+
+
+def for_serving(generation: int | None, settings: "Settings") -> "Settings":
+    """The settings of a generation's workers; without one of the generation that serves, where Redis tells which."""
+    from redis import RedisError
+
+    from stream_app.generations.errors import GenerationError
+    from stream_app.generations.in_redis import redis_of, serving
+
+    if generation is None and settings.kafka.generation == FIRST:
+        with suppress(RedisError, GenerationError, ValueError), redis_of(settings) as client:
+            generation = serving(client).generation
+    return settings if generation is None else settings.of_generation(generation)
 
 
 def require_topics(settings: "Settings") -> None:

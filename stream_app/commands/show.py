@@ -6,8 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stream_app.commands.errors import CommandError
-from stream_app.commands.options import ConfigOption, JsonOption, ModelsOption, RedisOption, settings_of
+from stream_app.commands.options import (
+    ConfigOption,
+    GenerationOption,
+    JsonOption,
+    ModelsOption,
+    RedisOption,
+    settings_of,
+)
 from stream_app.commands.output import out, print_json
+from stream_app.commands.serving import for_serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +31,7 @@ def show(
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Keep looking until Ctrl-C.")] = False,
     redis: RedisOption = None,
     models: ModelsOption = None,
+    generation: GenerationOption = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -34,7 +43,7 @@ def show(
 
     settings = settings_of(redis=redis, models=models, config=config)
     try:
-        reader = reader_of(settings)
+        reader = reader_of(settings, generation)
     except ValueError as problem:
         raise CommandError(f"Redis URL: {problem}") from problem
     with reader:
@@ -44,7 +53,7 @@ def show(
         if as_json:
             print_json(person.document() if person else None)
         else:
-            _print(lambda: read_person(reader, user), titles_of(settings), watch)
+            _print(lambda: read_person(reader, user), titles_of(for_serving(generation, settings)), watch)
 
 
 def _print(look: "Callable[[], Person | None]", titles: dict[str, str], watch: bool) -> None:

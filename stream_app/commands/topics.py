@@ -7,6 +7,7 @@ import typer
 
 from stream_app.commands.options import (
     ConfigOption,
+    GenerationOption,
     GroupOption,
     JsonOption,
     KafkaOption,
@@ -25,6 +26,7 @@ app = typer.Typer(no_args_is_help=True, help="Make the Kafka topics, or check th
 def create(
     kafka: KafkaOption = None,
     group: GroupOption = None,
+    generation: GenerationOption = None,
     partitions: PartitionsOption = None,
     config: ConfigOption = None,
     replication: Annotated[int | None, typer.Option(min=1, help="Replicas of each partition; 3 in production.")] = None,
@@ -39,7 +41,14 @@ def create(
     """
     from stream_app import topics
 
-    settings = settings_of(kafka=kafka, group=group, partitions=partitions, replication=replication, config=config)
+    settings = settings_of(
+        kafka=kafka,
+        group=group,
+        generation=generation,
+        partitions=partitions,
+        replication=replication,
+        config=config,
+    )
     created = topics.create(settings)
     repaired = topics.repair(settings) if repair else []
     findings = topics.check(settings)
@@ -56,6 +65,7 @@ def create(
 def check(
     kafka: KafkaOption = None,
     group: GroupOption = None,
+    generation: GenerationOption = None,
     partitions: PartitionsOption = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
@@ -63,7 +73,9 @@ def check(
     """Check the topics: existence, partition counts, configurations. Exits with 1 if something is wrong."""
     from stream_app import topics
 
-    findings = topics.check(settings_of(kafka=kafka, group=group, partitions=partitions, config=config))
+    findings = topics.check(
+        settings_of(kafka=kafka, group=group, generation=generation, partitions=partitions, config=config)
+    )
     if as_json:
         print_json([asdict(finding) for finding in findings])
     else:

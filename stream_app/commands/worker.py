@@ -6,6 +6,7 @@ import typer
 
 from stream_app.commands.options import (
     ConfigOption,
+    GenerationOption,
     GroupOption,
     KafkaOption,
     ModelsOption,
@@ -21,6 +22,7 @@ def worker(
     redis: RedisOption = None,
     models: ModelsOption = None,
     group: GroupOption = None,
+    generation: GenerationOption = None,
     partitions: PartitionsOption = None,
     config: ConfigOption = None,
     metrics_port: Annotated[int | None, typer.Option(help="Port of /metrics; 0 takes a free one.")] = None,
@@ -34,6 +36,9 @@ def worker(
     Start more of them for more load; Kafka shares the partitions out among them. Exit code 70: the worker stopped
     itself because going on would have lost data; start it again once what it says is mended.
 
+    A worker of another generation builds states of its own beside those that serve, and publishes nothing until
+    `interest generations promote`.
+
     Example: `interest worker --kafka kafka:9092 --redis redis://redis:6379/0`
     """
     settings = settings_of(
@@ -41,6 +46,7 @@ def worker(
         redis=redis,
         models=models,
         group=group,
+        generation=generation,
         partitions=partitions,
         config=config,
         metrics={"port": metrics_port},

@@ -26,13 +26,15 @@ class Person:
         return dict(msgspec.to_builtins({**document, "recommendation": self.recommendation}))
 
 
-def reader_of(settings: Settings) -> InterestReader:
-    """A reader of the Redis that these settings name. Raises ValueError for a URL that is none."""
+def reader_of(settings: Settings, generation: int | None = None) -> InterestReader:
+    """A reader of the Redis that these settings name; of the generation that serves, unless one is given. Raises
+    ValueError for a URL that is none."""
     redis = settings.redis
     return InterestReader(
         redis.url.get_secret_value(),
         cluster=redis.cluster,
         pseudonym_key=settings.pseudonym_key.get_secret_value(),
+        generation=generation,
         socket_timeout=redis.timeout_s,
         **redis_options(redis),
     )

@@ -3,6 +3,7 @@
 What the weights are does not change what a benchmark of speed measures; shapes, catalogue and topics do.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,14 +22,17 @@ TOPICS = tuple(f"topic {number}" for number in range(19))  # as many as MovieLen
 VERSION = "bench"
 
 
-def catalogue_model(store: Path, items: int, seed: int = 1) -> str:
+def catalogue_model(
+    store: Path, items: int, seed: int = 1, generation: int = 1, topics: tuple[str, ...] = TOPICS
+) -> str:
     """Publishes and promotes a model of the items `i0` .. `i{items - 1}`; returns the store's URL."""
     use_threads(1)
-    folder = store.with_name(f"{store.name}-export")
-    export(_parts(items, seed), folder, VERSION)
+    version = VERSION if generation == 1 else f"{VERSION}-g{generation}"
+    folder = store.with_name(f"{store.name}-export-{version}")
+    export(replace(_parts(items, seed), generation=generation, topics=topics), folder, version)
     registry = ModelRegistry(str(store))
-    registry.publish(folder, VERSION)
-    registry.promote(VERSION)
+    registry.publish(folder, version)
+    registry.promote(version)
     return str(store)
 
 

@@ -13,8 +13,10 @@ import redis
 
 from model_store.state.layout import DIM
 from stream_app.client import AsyncInterestReader, Interest, InterestReader, LayoutError
+from stream_app.contracts import generations
 from stream_app.contracts import recommendations as wire
 from stream_app.contracts.errors import SinkStopped
+from stream_app.contracts.generations import AT_FIRST, SERVING_KEY
 from stream_app.contracts.recommendations import Item, Reason, Recommendation, Trigger
 from stream_app.contracts.redis_layout import TOP_TOPICS, ModelCard, interest_key, model_key, recommendation_key
 from stream_app.contracts.views import InterestViews
@@ -189,6 +191,80 @@ def test_later_generation_wins_whatever_its_versions(redis_settings: RedisSettin
     assert write(redis_settings, old, new, late, new) == [1, 1, 0, 1]
     with InterestReader(redis_url) as reader:
         assert_read_back(reader.get("gen"), new, 0)
+
+
+def test_generations_have_keys_of_their_own_and_readers_follow_the_one_that_serves(
+    own_server: LocalValkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = {
+        generation: random_views(
+            ["gen", "}odd"],
+            version=9 - generation,
+            seed=generation,
+            generation=generation,
+            recommendations={0: wire.encode(recommendation("gen", generation))},
+        )
+        for generation in (1, 2)
+    }
+    cards = {generation: ModelCard(f"model-{generation}", TOPICS, generation=generation) for generation in (1, 2)}
+
+    async def use(sink: RedisSink) -> None:
+        for generation in (2, 1):
+            await sink.announce(cards[generation], 1)
+            assert await sink.write(both[generation]) == 2
+        assert sorted(await sink.users(2)) == sorted(await sink.users()) == [b"gen", b"}odd"]
+
+    run(impatient(own_server.url), use)
+    monkeypatch.setattr("stream_app.client.LOOK_S", 0.0)
+    with (
+        redis.Redis.from_url(own_server.url) as client,
+        InterestReader(own_server.url) as follows,
+        InterestReader(own_server.url, generation=2) as stays,
+    ):
+        for serving in (AT_FIRST, AT_FIRST.then(2, 5), AT_FIRST.then(2, 5).then(1, 6)):
+            if serving.since:
+                client.set(SERVING_KEY, generations.encode(serving))
+            for reader, generation in ((follows, serving.generation), (stays, 2)):
+                assert reader.generation() == generation
+                assert_read_back(reader.get("gen"), both[generation], 0)
+                assert_read_back(reader.get_many(["}odd"])["}odd"], both[generation], 1)
+                assert reader.recommendations("gen") == recommendation("gen", generation)
+                assert reader.model() == cards[generation]
+                assert reader.model(3 - generation) == cards[3 - generation]
+        client.set(SERVING_KEY, "2")
+        with pytest.raises(LayoutError, match="interest:serving"):
+            follows.get("gen")
+        assert stays.get("gen") is not None
+
+
+def test_async_reader_follows_the_generation_that_serves(
+    own_server: LocalValkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = random_views(["gen"], generation=1), random_views(["gen"], seed=1, generation=2)
+    card = ModelCard("model-2", TOPICS, generation=2)
+    monkeypatch.setattr("stream_app.client.LOOK_S", 0.0)
+
+    async def use(sink: RedisSink) -> None:
+        await sink.write(first)
+        await sink.write(second)
+        await sink.announce(card, 1)
+        async with AsyncInterestReader(own_server.url) as reader:
+            assert_read_back(await reader.get("gen"), first, 0)
+            await sink.remember_serving(generations.encode(AT_FIRST.then(2, 5)))
+            assert_read_back(await reader.get("gen"), second, 0)
+            assert_read_back((await reader.get_many(["gen"]))["gen"], second, 0)
+            assert (await reader.recommendations("gen"), await reader.model()) == (None, card)
+
+    run(impatient(own_server.url), use)
+
+
+def test_a_pointer_is_put_back_only_where_none_is(own_server: LocalValkey) -> None:
+    async def use(sink: RedisSink) -> list[bytes | None]:
+        await sink.remember_serving(b"one")
+        await sink.remember_serving(b"two")
+        return [await sink.serving(), await sink.look_serving()]
+
+    assert run(impatient(own_server.url), use) == [b"one", b"one"]
 
 
 def test_concurrent_writers_leave_the_newest(redis_settings: RedisSettings, redis_url: str) -> None:

@@ -56,7 +56,7 @@ def look(settings: Settings, users: Sequence[str]) -> Found:
     states = codec.decode(list(records.values()))
     names = _names(records, users)
     with redis.Redis.from_url(settings.redis.url.get_secret_value()) as client:
-        views = _redis_views(client, users)
+        views = _redis_views(client, users, kafka.generation)
     recommendations = read_topic(kafka.bootstrap, kafka.topics.recommendations)
     sequences = _sequences(recommendations)
     held = {name: row for row, name in sorted(enumerate(names), key=lambda place: states["version"][place[0]])}
@@ -143,11 +143,12 @@ def _windows(states: Any, row: int) -> dict[str, dict[str, int]]:
     }
 
 
-def _redis_views(client: redis.Redis, users: Sequence[str]) -> dict[str, RedisView]:
+def _redis_views(client: redis.Redis, users: Sequence[str], generation: int) -> dict[str, RedisView]:
     pipeline = client.pipeline(transaction=False)
+    prefix = "" if generation == 1 else f"g{generation}:"
     for user in users:
-        pipeline.hgetall(f"interest:{{{user}}}")
-        pipeline.exists(f"rec:{{{user}}}")
+        pipeline.hgetall(f"interest:{prefix}{{{user}}}")
+        pipeline.exists(f"rec:{prefix}{{{user}}}")
     rows = pipeline.execute()
     return {
         user: _redis_view(rows[2 * place], bool(rows[2 * place + 1]))

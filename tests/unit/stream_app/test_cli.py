@@ -32,6 +32,8 @@ COMMANDS = [
     ["models", "list"],
     ["models", "promote"],
     ["models", "roll-back"],
+    ["generations"],
+    *(["generations", name] for name in ("list", "compare", "promote", "roll-back", "drop")),
     ["bench"],
     ["doctor"],
 ]

@@ -1,0 +1,97 @@
+"""What Redis has of a generation: its users, their latest recommendations, and whether it serves."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any
+
+from redis import Redis, RedisCluster
+
+from stream_app.access import redis_options
+from stream_app.contracts import generations
+from stream_app.contracts.generations import AT_FIRST, SERVING_KEY, Serving
+from stream_app.contracts.redis_layout import (
+    Field,
+    every_recommendation,
+    everybody,
+    interest_key,
+    model_key,
+    user_of,
+)
+from stream_app.generations.errors import GenerationError
+from stream_app.settings import Settings
+
+KEYS_AT_ONCE = 10_000
+
+
+@contextmanager
+def redis_of(settings: Settings) -> Iterator[Any]:
+    """A client. What is done with it may raise redis.RedisError."""
+    redis = settings.redis
+    client: Any = (RedisCluster if redis.cluster else Redis).from_url(
+        redis.url.get_secret_value(),
+        socket_timeout=redis.timeout_s,
+        socket_connect_timeout=redis.timeout_s,
+        **redis_options(redis),
+    )
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def serving(client: Any) -> Serving:
+    """The generation that serves. Raises GenerationError for what no command wrote."""
+    found = client.get(SERVING_KEY)
+    try:
+        return AT_FIRST if found is None else generations.decode(found)
+    except generations.UNREADABLE as error:
+        raise GenerationError(
+            f"Redis holds at {SERVING_KEY.decode()} what no command wrote ({str(error)[:200]}): delete the key, then "
+            "promote the generation that is to serve"
+        ) from error
+
+
+def point(client: Any, to: Serving) -> None:
+    """The switch: readers see all of it at once."""
+    client.set(SERVING_KEY, generations.encode(to))
+
+
+def has_card(client: Any, generation: int) -> bool:
+    """Whether a worker of that generation has ever told readers of its model."""
+    return bool(client.exists(model_key(generation)))
+
+
+def users(client: Any, generation: int) -> set[bytes]:
+    """Ids of all users with a hash; some may be erased (`with_interests`)."""
+    return {user_of(key) for key in client.scan_iter(match=everybody(generation), count=KEYS_AT_ONCE)}
+
+
+def with_interests(client: Any, generation: int, some: Sequence[bytes]) -> list[bytes]:
+    """Those of some users whom readers are shown: an erased one has a hash for a while, without interests."""
+    found: list[bytes] = []
+    for part in _batched(some):
+        pipeline = client.pipeline(transaction=False)
+        for user in part:
+            pipeline.hexists(interest_key(user, generation), Field.VECTOR)
+        found += [user for user, shown in zip(part, pipeline.execute(), strict=True) if shown]
+    return found
+
+
+def forget(client: Any, generation: int) -> int:
+    """Delete all keys of a generation; returns how many."""
+    gone = int(client.delete(model_key(generation)))
+    for pattern in (everybody(generation), every_recommendation(generation)):
+        for keys in _batched(client.scan_iter(match=pattern, count=KEYS_AT_ONCE)):
+            pipeline = client.pipeline(transaction=False)
+            for key in keys:
+                pipeline.delete(key)
+            gone += sum(pipeline.execute())
+    return gone
+
+
+def _batched(many: Any) -> Iterator[list[Any]]:
+    """In helpings of a thousand."""
+    rest = iter(many)
+    while part := list(islice(rest, 1_000)):
+        yield part
