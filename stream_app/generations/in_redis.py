@@ -73,8 +73,8 @@ def with_interests(client: Any, generation: int, some: Sequence[bytes]) -> list[
     for part in _batched(some):
         pipeline = client.pipeline(transaction=False)
         for user in part:
-            pipeline.hexists(interest_key(user, generation), Field.VECTOR)
-        found += [user for user, shown in zip(part, pipeline.execute(), strict=True) if shown]
+            pipeline.hget(interest_key(user, generation), Field.EVENTS)
+        found += [user for user, events in zip(part, pipeline.execute(), strict=True) if events is not None]
     return found
 
 

@@ -264,6 +264,7 @@ def test_every_command_gets_in_and_tells_no_secret(fortress: Fortress, nursery: 
         neighbour.until_committed()
     neighbour.close()
     says("nothing is missing", "offsets", "show")
+    says("serving", "generations", "list")
     says("1 users in the state table", "rebuild-redis")
     says(f"user {user}", "show", user)
 
