@@ -10,6 +10,7 @@ is published; what changes is the pointer. Nothing read from the store is unpick
 `allow_pickle=False`, and graphs load only after their checksums were compared.
 """
 
+import io
 import re
 import shutil
 import uuid
@@ -19,11 +20,12 @@ from typing import Any
 
 import fsspec
 import msgspec
+import numpy as np
 
 from model_store import manifest as manifests
 from model_store.manifest import MANIFEST, ModelError, check_version
 
-_CARD = "model.json"
+_CARD, _WRITES = "model.json", "writes.npz"
 _POINTER = "current.json"
 _POINTERS = re.compile(r"current(?:-g([1-9][0-9]*))?\.json")
 FIRST_GENERATION = 1
@@ -37,11 +39,23 @@ class Pointer(msgspec.Struct, frozen=True):
     history: tuple[str, ...] = ()
 
 
-class Notes(msgspec.Struct, frozen=True):
+class HalfLives(msgspec.Struct, frozen=True):
+    """By which states forget, as `model.json` has them."""
+
+    rank_half_lives_events: tuple[float, ...] = ()
+    time_half_lives_ms: tuple[float, ...] = ()
+    content_half_life_ms: float = 0.0
+
+
+class Notes(HalfLives, frozen=True):
     """What a version's `model.json` says for people and registries; `model.Card` is all of it."""
 
-    generation: int
+    generation: int = FIRST_GENERATION
     made: dict[str, Any] = {}
+
+    @property
+    def half_lives(self) -> HalfLives:
+        return HalfLives(self.rank_half_lives_events, self.time_half_lives_ms, self.content_half_life_ms)
 
 
 @dataclass(frozen=True)
@@ -96,12 +110,20 @@ class ModelRegistry:
         found = (_POINTERS.fullmatch(name) for name in names)
         return tuple(sorted(int(one[1] or FIRST_GENERATION) for one in found if one))
 
+    def next_generation(self) -> int:
+        """A number that no published version has; the first one where there is none."""
+        used = [self.notes(version).generation for version in self.list()]
+        return max([*used, *self.generations()], default=FIRST_GENERATION - 1) + 1
+
     def promote(self, version: str) -> None:
-        """Make a published version the one that its generation serves."""
+        """Make a published version the one that its generation serves. Refuses one that would read states which another
+        write table or other half-lives have made."""
         generation = self.notes(version).generation
         pointer = self._pointer(generation)
         if pointer and pointer.version == version:
             return
+        if pointer:
+            self._require_same_states(version, pointer.version, generation)
         before = (*pointer.history, pointer.version)[-_HISTORY:] if pointer else ()
         self._point(Pointer(version, before), generation)
 
@@ -120,7 +142,7 @@ class ModelRegistry:
         """Generation and figures of a published version. What holds no model is of the first generation."""
         fs, root = self._store()
         if _CARD not in self.manifest(version).files:
-            return Notes(FIRST_GENERATION)
+            return Notes()
         where = f"{root}/{version}/{_CARD}"
         try:
             return msgspec.json.decode(fs.cat_file(where), type=Notes)
@@ -158,6 +180,28 @@ class ModelRegistry:
         finally:
             shutil.rmtree(partial, ignore_errors=True)
         return into
+
+    def _require_same_states(self, version: str, served: str, generation: int) -> None:
+        old, new = self.notes(served), self.notes(version)
+        if new.half_lives == old.half_lives and self._same_writes(version, served):
+            return
+        raise ModelError(
+            f"{version} makes states otherwise than {served}, which generation {generation} serves: its states must be "
+            f"built anew, as a generation of its own. Train it as one (interest train --generation "
+            f"{self.next_generation()}); if no worker ever ran, remove {self.url}/{_pointer_of(generation)} instead"
+        )
+
+    def _same_writes(self, one: str, other: str) -> bool:
+        entries = [self.manifest(version).files.get(_WRITES) for version in (one, other)]
+        if None in entries or entries[0] == entries[1]:
+            return entries[0] == entries[1]
+        first, second = (self._arrays(f"{version}/{_WRITES}") for version in (one, other))
+        return first.keys() == second.keys() and all(np.array_equal(first[name], second[name]) for name in first)
+
+    def _arrays(self, name: str) -> dict[str, Any]:
+        fs, root = self._store()
+        with np.load(io.BytesIO(fs.cat_file(f"{root}/{name}")), allow_pickle=False) as arrays:
+            return dict(arrays)
 
     def _download(self, manifest: manifests.Manifest, folder: Path) -> None:
         fs, root = self._store()

@@ -32,18 +32,19 @@ def ready_model(settings: "Settings") -> "InterestModel":
 
     use_threads(settings.models.threads)
     model = load_model(folder)
-    if model.generation != settings.kafka.generation:
-        raise CommandError(_other_generation(settings, model))
+    require_generation(settings, model)
     return model
 
 
-def _other_generation(settings: "Settings", model: "InterestModel") -> str:
+def require_generation(settings: "Settings", model: "InterestModel") -> None:
+    """Raises `CommandError` for a model that reads other states than these workers have."""
     mine, theirs = settings.kafka.generation, model.generation
-    return (
-        f"model {model.version} is of generation {theirs}, and the states of {settings.kafka.consumer_group} are of "
-        f"generation {mine}: it cannot read them. Build that generation beside this one (interest worker --generation "
-        f"{theirs}), or promote a version of this one (interest models list)"
-    )
+    if theirs != mine:
+        raise CommandError(
+            f"model {model.version} is of generation {theirs}, and the states of {settings.kafka.consumer_group} are of"
+            f" generation {mine}: it cannot read them. Build that generation beside this one (interest worker "
+            f"--generation {theirs}), or promote a version of this one (interest models list)"
+        )
 
 
 def for_serving(generation: int | None, settings: "Settings") -> "Settings":

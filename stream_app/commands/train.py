@@ -8,6 +8,7 @@ from stream_app.commands.data import ML_100K, load_data
 from stream_app.commands.options import ConfigOption, JsonOption, ModelsOption, settings_of
 from stream_app.commands.output import err, out, print_json
 from stream_app.commands.quiet import native_messages_hidden
+from stream_app.contracts.generations import FIRST
 
 
 def train(
@@ -16,7 +17,9 @@ def train(
     models: ModelsOption = None,
     config: ConfigOption = None,
     version: Annotated[str | None, typer.Option(help="Name of the version; made of data and time by default.")] = None,
-    generation: Annotated[int, typer.Option(min=1, help="States of another generation cannot be read.")] = 1,
+    generation: Annotated[
+        int | None, typer.Option(min=1, help="Of its states; they must be built anew, so by default a new one.")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the data.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of weights, order and dropout.")] = 0,
     threads: Annotated[int, typer.Option(min=1, help="Threads for TensorFlow.")] = 1,
@@ -41,9 +44,11 @@ def train(
 
     use_threads(threads)
     recipe = Recipe(seed=seed) if epochs is None else Recipe(seed=seed, epochs=epochs)
+    registry = ModelRegistry(settings.models.url)
+    generation = generation or registry.next_generation()
     made = train_and_publish(
         interactions,
-        ModelRegistry(settings.models.url),
+        registry,
         recipe=recipe,
         version=version,
         generation=generation,
@@ -51,8 +56,9 @@ def train(
         console=err if as_json else out,
     )
     if as_json:
-        print_json({"version": made, "models": settings.models.url, "promoted": promote})
-    else:
-        out.print(
-            f"published {made} in {settings.models.url}{', served from now on' if promote else ''}", soft_wrap=True
-        )
+        print_json({"version": made, "generation": generation, "models": settings.models.url, "promoted": promote})
+        return
+    served = f", served from now on by workers of generation {generation}" if promote else ""
+    out.print(f"published {made} in {settings.models.url}{served}", soft_wrap=True)
+    if generation > FIRST:
+        out.print(f"its states are still to be built: interest generations --help (generation {generation})")

@@ -1,10 +1,12 @@
 """The model store: complete or invisible, checksums, the pointer and its history."""
 
+import json
 import uuid
 from pathlib import Path
 from typing import Any
 
 import fsspec
+import numpy as np
 import pytest
 
 from model_store import manifest
@@ -99,6 +101,44 @@ def test_each_generation_has_a_pointer_of_its_own(registry: ModelRegistry, folde
     assert (registry.notes("c").generation, registry.notes("c").made) == (2, {"seed": 5})
     with pytest.raises(ModelError, match="of generation 2"):
         registry.roll_back(2)
+
+
+HALF_LIVES = {"rank_half_lives_events": [4, 32], "time_half_lives_ms": [1, 2], "content_half_life_ms": 3}
+
+
+def _version(registry: ModelRegistry, folder: Path, version: str, writes: int, **card: Any) -> None:
+    np.savez(folder / "writes.npz", vectors=np.arange(writes))
+    (folder / "model.json").write_text(json.dumps({"generation": 1, "topics": [], **HALF_LIVES, **card}))
+    registry.publish(folder, version)
+
+
+def test_a_version_that_makes_states_otherwise_is_not_promoted(registry: ModelRegistry, folder: Path) -> None:
+    _version(registry, folder, "served", 5)
+    registry.promote("served")
+    _version(registry, folder, "table", 6)
+    _version(registry, folder, "half-life", 5, content_half_life_ms=4)
+    for version in ("table", "half-life"):
+        with pytest.raises(ModelError, match=rf"{version} makes states otherwise than served.* --generation 2"):
+            registry.promote(version)
+    assert registry.current() == "served"
+    _version(registry, folder, "next", 6, generation=2)
+    registry.promote("next")
+    assert (registry.current(2), registry.next_generation()) == ("next", 3)
+
+
+def test_a_version_with_the_same_table_in_another_file_is_promoted(registry: ModelRegistry, folder: Path) -> None:
+    _version(registry, folder, "served", 5)
+    registry.promote("served")
+    _version(registry, folder, "same", 5, topics=["more"])
+    np.savez_compressed(folder / "writes.npz", vectors=np.arange(5))
+    registry.publish(folder, "packed")
+    for version in ("same", "packed"):
+        registry.promote(version)
+        assert registry.current() == version
+
+
+def test_the_first_version_is_of_the_first_generation(registry: ModelRegistry) -> None:
+    assert registry.next_generation() == 1
 
 
 def test_versions_never_change(registry: ModelRegistry, folder: Path) -> None:

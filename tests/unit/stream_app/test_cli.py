@@ -12,10 +12,10 @@ from stream_app import cli
 from stream_app.commands.bench import benchmarks
 from stream_app.commands.errors import CommandError, explain
 from stream_app.commands.options import settings_of
-from stream_app.commands.serving import served_model
+from stream_app.commands.serving import require_generation, served_model
 from stream_app.contracts.errors import StopWorker
 from stream_app.settings import load
-from tests.bench.model import catalogue_model
+from tests.bench.model import catalogue_model, current_model
 
 COMMANDS = [
     [],
@@ -134,6 +134,13 @@ def test_options_win_over_environment_and_file(monkeypatch: pytest.MonkeyPatch, 
 def test_worker_without_a_model_says_how_to_get_one(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="interest train"):
         served_model(load(models={"url": str(tmp_path / "models")}))
+
+
+def test_a_model_of_another_generation_is_refused(tmp_path: Path) -> None:
+    model = current_model(catalogue_model(tmp_path / "models", 20), tmp_path / "fetched")
+    require_generation(load(), model)
+    with pytest.raises(CommandError, match=r"of generation 1, and the states of interest-g2 .* --generation 1"):
+        require_generation(load(kafka={"generation": 2}), model)
 
 
 def test_worker_that_cannot_write_to_its_folder_says_which(tmp_path: Path) -> None:
