@@ -10,7 +10,7 @@ import numpy as np
 from model_store import manifest
 from model_store.catalog.index import ItemIndex
 from model_store.encoder.network import ReadoutNetwork
-from model_store.encoder.readout import Readout, export_readout
+from model_store.encoder.readout import Readout, export_readout, restored_network
 from model_store.manifest import ModelError
 from model_store.state.memory import Decays
 from model_store.state.writes import WriteTable
@@ -95,10 +95,20 @@ def load_model(folder: Path) -> InterestModel:
     """
     version = manifest.verify(folder).version
     card = read_card(folder)
-    with np.load(folder / _WRITES, allow_pickle=False) as arrays:
-        writes = WriteTable(arrays["item_hashes"], arrays["vectors"], arrays["content"])
+    writes = _read_writes(folder)
     decays = Decays(card.rank_half_lives_events, card.time_half_lives_ms, card.content_half_life_ms)
     return InterestModel(version, card.generation, card.topics, decays, writes, Readout(folder), ItemIndex.load(folder))
+
+
+def load_parts(folder: Path) -> ModelParts:
+    """What the version in `folder` was made of, to be trained further; raises as `load_model` does."""
+    manifest.verify(folder)
+    card = read_card(folder)
+    network = restored_network(folder, len(card.topics))
+    decays = Decays(card.rank_half_lives_events, card.time_half_lives_ms, card.content_half_life_ms)
+    return ModelParts(
+        card.generation, card.topics, decays, _read_writes(folder), network, ItemIndex.load(folder), card.made
+    )
 
 
 def read_card(folder: Path) -> Card:
@@ -107,3 +117,8 @@ def read_card(folder: Path) -> Card:
         return msgspec.json.decode((folder / _CARD).read_bytes(), type=Card)
     except (FileNotFoundError, *manifest.UNREADABLE) as error:
         raise ModelError(f"{folder / _CARD} cannot be read ({error}): fetch or train the version again") from error
+
+
+def _read_writes(folder: Path) -> WriteTable:
+    with np.load(folder / _WRITES, allow_pickle=False) as arrays:
+        return WriteTable(arrays["item_hashes"], arrays["vectors"], arrays["content"])

@@ -22,6 +22,7 @@ from stream_app.commands import (
     show,
     topics,
     train,
+    trainer,
     worker,
 )
 from stream_app.commands.errors import explain
@@ -43,6 +44,7 @@ app = typer.Typer(
 app.command(rich_help_panel="Start here")(demo.demo)
 app.command(rich_help_panel="Start here")(doctor.doctor)
 app.command(rich_help_panel="Run")(worker.worker)
+app.command(rich_help_panel="Run")(trainer.trainer)
 app.add_typer(topics.app, name="topics", rich_help_panel="Run")
 app.add_typer(offsets.app, name="offsets", rich_help_panel="Run")
 app.command(rich_help_panel="Run")(replay.replay)

@@ -14,6 +14,7 @@ from stream_app.contracts.decode import decode_records
 from stream_app.contracts.pseudonyms import Naming
 from stream_app.contracts.slab import Slab
 from stream_app.contracts.validity import Limits, Record, Rejected
+from stream_app.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,3 +84,14 @@ def helpings(slabs: Sequence[Slab], size: int) -> Iterator[tuple[str, list[Recor
 def kinds_by_topic(topics: tuple[str, str, str, str]) -> Mapping[str, Kind]:
     """Which kind of event an input topic carries."""
     return dict(zip(topics, Kind, strict=True))
+
+
+def limits_of(settings: Settings) -> Limits:
+    """What is taken for a valid event."""
+    accept = settings.accept
+    return Limits(
+        partitions=settings.kafka.partitions,
+        max_value_bytes=accept.max_value_bytes,
+        max_future_ms=int(accept.max_future_s * 1000),
+        max_dwell_ms=accept.max_dwell_ms,
+    )

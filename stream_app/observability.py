@@ -161,19 +161,15 @@ class WorkerMetrics:
 
     def serve(self, settings: MetricsSettings) -> int:
         """Start the thread that serves `/metrics`, `/healthz` and `/readyz`; returns the port."""
-        return serve(_pages(self), settings.host, settings.port)
+        return serve(pages(self.registry, self.health.live, self.health.ready), settings.host, settings.port)
 
 
-def _pages(metrics: WorkerMetrics) -> Page:
-    """The WSGI application."""
-    pages: dict[str, Page] = {
-        "/metrics": _exposed(metrics.registry),
-        "/healthz": _checked(metrics.health.live),
-        "/readyz": _checked(metrics.health.ready),
-    }
+def pages(registry: CollectorRegistry, live: Callable[[], list[Check]], ready: Callable[[], list[Check]]) -> Page:
+    """The WSGI application of `/metrics`, `/healthz` and `/readyz`."""
+    by_path: dict[str, Page] = {"/metrics": _exposed(registry), "/healthz": _checked(live), "/readyz": _checked(ready)}
 
     def dispatch(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        return pages.get(environ["PATH_INFO"], _not_found)(environ, start_response)
+        return by_path.get(environ["PATH_INFO"], _not_found)(environ, start_response)
 
     return dispatch
 

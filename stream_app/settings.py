@@ -188,6 +188,26 @@ class Flush(Section):
     timeout_s: PositiveFloat = 20.0
 
 
+class Trainer(Section):
+    """How the stream is learnt from. `held_out_share` of the clicks of the last `held_out_s` is what a new version is
+    judged on; nothing is published while more than `publish_lag_events` are still to be read."""
+
+    rate: PositiveFloat = 2e-3
+    passes: Positive = 3
+    replays: Annotated[int, Field(ge=0)] = 0
+    rounds_kept: Positive = 50
+    round_clicks: Positive = 50
+    max_round_clicks: Positive = 2_000
+    learn_interval_s: PositiveFloat = 1.0
+    publish_interval_s: PositiveFloat = 60.0
+    publish_lag_events: Positive = 10_000
+    snapshot_interval_s: PositiveFloat = 300.0
+    held_out_share: Annotated[float, Field(ge=0, le=0.5)] = 0.05
+    held_out_s: PositiveFloat = 3_600.0
+    held_out_enough: Positive = 50
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
 class Recommend(Section):
     enabled: bool = True
     items: Annotated[int, Field(gt=0, le=10)] = 10
@@ -242,6 +262,7 @@ class Settings(BaseSettings):
     cycle: Cycle = Cycle()
     flush: Flush = Flush()
     recommend: Recommend = Recommend()
+    trainer: Trainer = Trainer()
     accept: Accept = Accept()
     metrics: Metrics = Metrics()
     health: Health = Health()

@@ -26,9 +26,9 @@ from model_store.state.layout import LONGEST_WINDOW_MS, Kind, Outcome
 from stream_app.compute import Bench
 from stream_app.contracts.pseudonyms import naming
 from stream_app.contracts.slab import Slab
-from stream_app.contracts.validity import Limits, Record, Rejected
+from stream_app.contracts.validity import Record, Rejected
 from stream_app.flush import FlushPolicy, LastFlush
-from stream_app.intake import Intake, helpings, kinds_by_topic
+from stream_app.intake import Intake, helpings, kinds_by_topic, limits_of
 from stream_app.observability import WorkerMetrics
 from stream_app.pending import Pending
 from stream_app.ports import Changelog, Clock, DeadLetterSink, InterestSink, RecommendationSink, SlabSource
@@ -94,7 +94,7 @@ class Updater:
         self.may_publish: Callable[[], bool] = lambda: True
         self.states = States()
         self._restoring = Restoring(metrics)
-        self._limits = _limits(settings)
+        self._limits = limits_of(settings)
         key = settings.pseudonym_key.get_secret_value()
         self._name = naming(key)
         self._has_pseudonyms = bool(key)
@@ -482,16 +482,6 @@ class Updater:
 
 def _tombstones(partition: int, keys: list[bytes]) -> Logged:
     return partition, keys, memoryview(b""), np.zeros(len(keys) + 1, np.int64)
-
-
-def _limits(settings: Settings) -> Limits:
-    accept = settings.accept
-    return Limits(
-        partitions=settings.kafka.partitions,
-        max_value_bytes=accept.max_value_bytes,
-        max_future_ms=int(accept.max_future_s * 1000),
-        max_dwell_ms=accept.max_dwell_ms,
-    )
 
 
 __all__ = ["Flood", "Sinks", "Updater"]

@@ -37,6 +37,14 @@ def export_readout(network: ReadoutNetwork, folder: Path) -> None:
         (folder / _LITE).write_bytes(converter.convert())
 
 
+def restored_network(folder: Path, topics: int) -> ReadoutNetwork:
+    """The network that `export_readout` wrote, to be trained further. Compare checksums first."""
+    network = ReadoutNetwork(topics, seed=0)
+    saved = tf.train.Checkpoint(network=network).read(str(folder / _GRAPH / "variables" / "variables"))
+    saved.assert_existing_objects_matched().expect_partial()
+    return network
+
+
 class Readout:
     """The exported graph, warmed up.
 

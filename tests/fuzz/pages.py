@@ -17,7 +17,8 @@ from urllib.parse import unquote_to_bytes
 import psutil
 
 from stream_app import http_server
-from stream_app.observability import WorkerMetrics, _pages
+from stream_app.observability import WorkerMetrics
+from stream_app.observability import pages as served_pages
 from stream_app.settings import Metrics
 from tests.fuzz.mutate import garbage, mutated
 from tests.fuzz.target import MAX_MESSAGE, Cases, Check, Target, each
@@ -84,7 +85,8 @@ def _request(dice: Random) -> bytes:
 def heads() -> Iterator[Check]:
     """The handler of a connection, without the server and its threads."""
     server = http_server._server_for("127.0.0.1")(("127.0.0.1", 0), http_server._Handler)
-    server.set_app(_pages(WorkerMetrics()))
+    metrics = WorkerMetrics()
+    server.set_app(served_pages(metrics.registry, metrics.health.live, metrics.health.ready))
 
     def check(request: bytes) -> bool:
         ours, theirs = socket.socketpair()

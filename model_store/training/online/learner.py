@@ -7,10 +7,11 @@ they deserve.
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -163,12 +164,14 @@ class OnlineLearner:
 
     # -- learning
 
-    def learn(self, clicks: Clicks) -> float:
-        """Train on new clicks and on earlier rounds, then count the new ones. Returns the loss before; NaN if there was
-        nothing to learn: clicks on items that were never met, or that the user had clicked before."""
+    def learn(self, clicks: Clicks, usual: int = 1 << 30) -> float:
+        """Train on new clicks and on earlier rounds, then count the new ones. A round of more than `usual` clicks is
+        passed less often. Returns the loss before; NaN if there was nothing to learn: clicks on items that were never
+        met, or that the user had clicked before."""
         new, loss = self._round(clicks), float("nan")
         if len(new):
-            loss, *_ = [self._train(new) for _ in range(self._recipe.passes)]
+            passes = max(1, round(self._recipe.passes * min(1.0, usual / len(new))))
+            loss, *_ = [self._train(new) for _ in range(passes)]
             for _ in range(self._recipe.replays if self._rounds else 0):
                 self._train(self._rounds[int(self._rng.integers(len(self._rounds)))])
             self._rounds.append(new)
@@ -233,6 +236,46 @@ class OnlineLearner:
             self.popularity.columns(),
         )  # fmt: skip
 
+    # -- to go on later
+
+    def state(self) -> dict[str, npt.NDArray[Any]]:
+        """Everything learnt, counted and kept, as named arrays."""
+        self.pairs.merge()
+        met = {"ids": self.item_ids, "titles": self.titles, "rng": self._rng.bit_generator.state}
+        arrays = {
+            "met": np.frombuffer(msgspec.json.encode(met), np.uint8),
+            "content": self._content,
+            "vectors": self._vectors.numpy(),
+            "bias": self._bias.numpy(),
+            "popularity": self.popularity.counts,
+            "popularity_at_ms": np.array(self.popularity.at_ms),
+            "pair_codes": self.pairs.codes,
+            "pair_times": self.pairs.times,
+        }
+        arrays |= _numbered("network", [weight.numpy() for weight in self.network.trainable_variables])
+        arrays |= _numbered("optimizer", [variable.numpy() for variable in self._optimizer.variables])
+        for number, one in enumerate(self._rounds):
+            arrays |= {f"round-{number}-{name}": getattr(one, name) for name in Round.__slots__}
+        return arrays
+
+    def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Go on where `state` was taken, in a learner that began at the same base."""
+        met = msgspec.json.decode(state["met"].tobytes())
+        self.meet(met["ids"], met["titles"], state["content"])
+        self._build(state["vectors"], state["bias"])
+        for place, weight in enumerate(self.network.trainable_variables):
+            weight.assign(state[f"network-{place}"])
+        for place, variable in enumerate(self._optimizer.variables):
+            variable.assign(state[f"optimizer-{place}"])
+        self.popularity.counts, self.popularity.at_ms = state["popularity"].copy(), int(state["popularity_at_ms"])
+        self.pairs.codes, self.pairs.times = state["pair_codes"], state["pair_times"]
+        self._rounds.clear()
+        while f"round-{len(self._rounds)}-user" in state:
+            prefix = f"round-{len(self._rounds)}-"
+            self._rounds.append(Round(*(state[prefix + name] for name in Round.__slots__)))
+        self._rng.bit_generator.state = met["rng"]
+        self._index = self._new_index()
+
     # -- the graph
 
     def _train_step(
@@ -280,6 +323,10 @@ def _content_of(base: ModelParts) -> Float32:
     """float32 [items, FACET_DIM]: what the write table knows of the index's items; zeros where it knows nothing."""
     rows = base.writes.rows(base.index.hashes)
     return np.where(rows[:, None] >= 0, base.writes.content[rows], np.float32(0))
+
+
+def _numbered(name: str, arrays: Sequence[npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+    return {f"{name}-{place}": array for place, array in enumerate(arrays)}
 
 
 def _padded(rows: npt.NDArray[Any], more: int, value: float) -> npt.NDArray[Any]:

@@ -172,3 +172,22 @@ def test_who_is_erased_leaves_the_replay_buffer() -> None:
 
 def _pairs(user: npt.NDArray[np.uint64], at: npt.NDArray[np.int32]) -> list[tuple[int, int]]:
     return [(int(user[row]), int(item)) for row, item in at.tolist()]
+
+
+def test_it_goes_on_from_its_state_as_if_nothing_had_happened() -> None:
+    def walk(stop_at: int | None) -> OnlineLearner:
+        parts = fresh_parts()
+        learner, stream = OnlineLearner(parts, RECIPE), Stream(parts)
+        for number, clicks in enumerate(stream.clicks(9, 1)):
+            if number == 4:
+                learner.meet([f"new-{item}" for item in range(300)])
+            learner.learn(clicks)
+            if number == stop_at:
+                state, learner = learner.state(), OnlineLearner(fresh_parts(), RECIPE)
+                learner.restore(state)
+        return learner
+
+    through, resumed = walk(None), walk(5)
+    assert resumed.item_ids == through.item_ids
+    for name, array in through.state().items():
+        np.testing.assert_allclose(resumed.state()[name], array, rtol=1e-4, atol=1e-5, err_msg=name)

@@ -1,0 +1,1 @@
+"""The trainer: follows the event topics beside the workers, and publishes model versions."""

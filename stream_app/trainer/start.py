@@ -1,0 +1,94 @@
+"""Joins the trainer's parts, and goes on where the last snapshot ends."""
+
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from model_store.model import InterestModel, load_model, load_parts
+from model_store.registry import ModelRegistry
+from model_store.training.online.learner import OnlineLearner, OnlineRecipe
+from stream_app.intake import limits_of
+from stream_app.settings import Settings
+from stream_app.settings import Trainer as Policy
+from stream_app.trainer.feed import Feed
+from stream_app.trainer.loop import Trainer
+from stream_app.trainer.metrics import TrainerMetrics
+from stream_app.trainer.publisher import Publisher, Served
+from stream_app.trainer.snapshots import Snapshots
+
+log = structlog.get_logger(__name__)
+
+
+def run_trainer(
+    settings: Settings, model: InterestModel, folder_of: Callable[[str], Path], *, anew: bool = False
+) -> None:
+    """Learn until SIGTERM or SIGINT, then take a last snapshot.
+
+    `model`: the version that is served. `folder_of`: a local copy of a version. `anew`: forget the snapshots, and
+    learn from the oldest events on, beginning with the served version.
+    """
+    metrics, stop = TrainerMetrics(), threading.Event()
+    port = metrics.serve(settings.metrics)
+    log.info("metrics and health are served", url=f"http://{settings.metrics.host}:{port}/metrics")
+    snapshots = Snapshots(settings.data_dir / "trainer" / f"generation-{settings.kafka.generation}")
+    try:
+        if anew:
+            snapshots.clear()
+        trainer, feed = build_trainer(settings, model, folder_of, snapshots, metrics)
+        _stop_on_signals(stop)
+        try:
+            trainer.run(stop)
+        finally:
+            feed.close()
+    finally:
+        snapshots.close()
+
+
+def build_trainer(
+    settings: Settings,
+    model: InterestModel,
+    folder_of: Callable[[str], Path],
+    snapshots: Snapshots,
+    metrics: TrainerMetrics,
+) -> tuple[Trainer, Feed]:
+    """A trainer that stands where the last snapshot ends, or at the oldest events."""
+    snapshot = snapshots.latest()
+    base = snapshot.progress.base if snapshot else model.version
+    parts = load_parts(folder_of(base))
+    learner = OnlineLearner(parts, _recipe(settings.trainer))
+    promoted = snapshot.progress.promoted if snapshot else base
+    served = model if promoted == model.version else load_model(folder_of(promoted))
+    publisher = Publisher(
+        ModelRegistry(settings.models.url), Served(promoted, served), settings.trainer.held_out_enough, metrics
+    )
+    feed = Feed(settings, limits_of(settings), _offsets(snapshot.progress.offsets) if snapshot else {})
+    generation = parts.writes, parts.decays
+    trainer = Trainer(settings, generation, base, learner, publisher, feed, snapshots, metrics)
+    if snapshot:
+        learner.restore(snapshot.learner)
+        trainer.restore(snapshot.held_out, snapshot.states)
+        log.info("going on from a snapshot", base=base, promoted=promoted, items=len(learner.item_ids))
+    else:
+        log.info("learning from the oldest events on", base=base, topics=settings.kafka.topics.inputs)
+    return trainer, feed
+
+
+def _recipe(policy: Policy) -> OnlineRecipe:
+    return OnlineRecipe(policy.rate, policy.passes, policy.replays, policy.rounds_kept, seed=policy.seed)
+
+
+def _offsets(by_topic: dict[str, dict[int, int]]) -> dict[tuple[str, int], int]:
+    return {(topic, partition): offset for topic, of in by_topic.items() for partition, offset in of.items()}
+
+
+def _stop_on_signals(stop: threading.Event) -> None:
+    def on_signal(number: int, _frame: Any) -> None:
+        log.info("stopping: a last snapshot is taken", signal=signal.Signals(number).name)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, on_signal)
