@@ -1,5 +1,6 @@
 """A model version in memory, and its folder: everything that a worker needs to turn states into interests."""
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ class InterestModel:
     Attributes:
         version: its name in the registry.
         generation: states made with another generation's decays or write table cannot be read by this one.
+        made_at_ms: when it was exported, UTC; 0 if that is not known.
         topics: names of the topics, in the order of the readout's probabilities.
         decays, writes: what `state.advance` needs; the same for all versions of a generation.
         readout: features -> vectors and topics.
@@ -39,6 +41,18 @@ class InterestModel:
     writes: WriteTable
     readout: Readout
     index: ItemIndex
+    made_at_ms: int = 0
+
+    def reads_states_of(self, other: "InterestModel") -> bool:
+        """Whether states that were made with the other one mean the same to this one."""
+        mine, theirs = self.writes, other.writes
+        return (
+            self.generation == other.generation
+            and self.decays == other.decays
+            and np.array_equal(mine.item_hashes, theirs.item_hashes)
+            and np.array_equal(mine.vectors, theirs.vectors)
+            and np.array_equal(mine.content, theirs.content)
+        )
 
 
 class Card(msgspec.Struct, frozen=True):
@@ -53,6 +67,7 @@ class Card(msgspec.Struct, frozen=True):
     time_half_lives_ms: tuple[float, ...]
     content_half_life_ms: float
     made: dict[str, Any] = {}
+    made_at_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +98,7 @@ def export(parts: ModelParts, folder: Path, version: str) -> None:
         decays.time_half_lives_ms,
         decays.content_half_life_ms,
         parts.made,
+        time.time_ns() // 1_000_000,
     )
     (folder / _CARD).write_bytes(msgspec.json.format(msgspec.json.encode(card)))
     manifest.write(folder, version)
@@ -97,7 +113,9 @@ def load_model(folder: Path) -> InterestModel:
     card = read_card(folder)
     writes = _read_writes(folder)
     decays = Decays(card.rank_half_lives_events, card.time_half_lives_ms, card.content_half_life_ms)
-    return InterestModel(version, card.generation, card.topics, decays, writes, Readout(folder), ItemIndex.load(folder))
+    return InterestModel(
+        version, card.generation, card.topics, decays, writes, Readout(folder), ItemIndex.load(folder), card.made_at_ms
+    )
 
 
 def load_parts(folder: Path) -> ModelParts:

@@ -34,6 +34,7 @@ from stream_app.sinks.kafka_batches import wall_clock_ms
 from stream_app.sinks.recommendations import KafkaRecommendations
 from stream_app.sinks.redis import Loss, RedisSink
 from stream_app.updater import Updater
+from stream_app.versions import Versions
 
 log = structlog.get_logger(__name__)
 
@@ -78,7 +79,7 @@ def build_app(settings: Settings, model: InterestModel, metrics: WorkerMetrics) 
     _add_agent(app, updater, settings)
     _note_assignments(app, metrics.health)
     app.on_group_answer = metrics.health.hear_group
-    for name, task in {
+    tasks = {
         "advance": updater.advance_forever,
         "refresh": updater.refresh_forever,
         "write": updater.write_forever,
@@ -86,7 +87,10 @@ def build_app(settings: Settings, model: InterestModel, metrics: WorkerMetrics) 
         "flush": updater.flush_forever,
         "sweep": updater.sweep_forever,
         "publishing": publishing.watch_forever,
-    }.items():
+    }
+    if settings.models.poll_s:
+        tasks["versions"] = Versions(settings, updater, sinks.interests, metrics, wall_clock_ms).watch_forever
+    for name, task in tasks.items():
         app.task(_crash_only(name, task))
     return app
 
@@ -200,7 +204,7 @@ def run_worker(settings: Settings, model: InterestModel) -> NoReturn:
     """Serve until SIGTERM or SIGINT (then exit status 0), or until a fault (70)."""
     use_event_loop("uvloop")  # a third less CPU an event than asyncio's own (measured)
     metrics = WorkerMetrics(settings.health)
-    metrics.model.labels(model.version, str(model.generation)).set(1)
+    metrics.show_model(model.version, model.generation, model.made_at_ms)
     port = metrics.serve(settings.metrics)
     log.info("metrics and health are served", url=f"http://{settings.metrics.host}:{port}/metrics")
     log.info("warming up", model=model.version)

@@ -5,6 +5,7 @@ Values are added once a slab, cycle or flush, never once an event, and never wit
 """
 
 import json
+import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -28,6 +29,8 @@ from stream_app.settings import Metrics as MetricsSettings
 
 LATENCY_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
 STAGE_BUCKETS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
+REFUSALS = ("generation", "damaged", "not_finite", "unreachable")
+"""Why a version may be refused."""
 COUNT_BUCKETS = (1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000, 100_000)
 
 
@@ -149,6 +152,19 @@ class WorkerMetrics:
         self.model = Gauge(
             "interest_model_info", "The model in use, always 1", ["version", "generation"], registry=registry
         )
+        self.model_age = Gauge(
+            "interest_model_age_seconds", "Since the model in use was made; 0 if that is not known", registry=registry
+        )
+        self.model_swaps = Counter("interest_model_swaps", "Versions taken up while the worker ran", registry=registry)
+        self.model_refused = Counter(
+            "interest_model_refused",
+            "Versions that were not taken up: generation, of other states; damaged; not_finite; unreachable, each time"
+            " that the store did not answer",
+            ["reason"],
+            registry=registry,
+        )
+        for reason in REFUSALS:
+            self.model_refused.labels(reason)
         self.serving = Gauge(
             "interest_serving", "1 if readers are told to read this worker's generation", registry=registry
         )
@@ -158,6 +174,12 @@ class WorkerMetrics:
             buckets=STAGE_BUCKETS_S,
             registry=registry,
         )
+
+    def show_model(self, version: str, generation: int, made_at_ms: int) -> None:
+        """Tell which model is in use."""
+        self.model.clear()
+        self.model.labels(version, str(generation)).set(1)
+        self.model_age.set_function(lambda: time.time() - made_at_ms / 1000 if made_at_ms else 0.0)
 
     def serve(self, settings: MetricsSettings) -> int:
         """Start the thread that serves `/metrics`, `/healthz` and `/readyz`; returns the port."""

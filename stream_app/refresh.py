@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model_store.catalog.index import Picks
-from model_store.encoder.columns import BLEND, FACETS
+from model_store.encoder.columns import FACETS, shown
 from model_store.model import InterestModel
 from model_store.state import offers, windows
 from model_store.state.arena import Arena
@@ -84,8 +84,28 @@ class _Round:
     now_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """A model, and its ids and topics with None at the end, where Python looks for what -1 stands for.
+
+    Of a large catalogue it takes a while to make, so it is not made in the event loop.
+    """
+
+    model: InterestModel
+    ids_or_none: tuple[str | None, ...]
+    topics_or_none: tuple[str | None, ...]
+
+    @staticmethod
+    def of(model: InterestModel) -> "Voice":
+        """Of that model."""
+        return Voice(model, (*model.index.item_ids, None), (*model.topics, None))
+
+
 class Refresher:
-    """Reads states out through the model. Holds the state lock only while it reads, or notes what is offered."""
+    """Reads states out through the model. Holds the state lock only while it reads, or notes what is offered.
+
+    `voice` may be replaced between two refreshes, never during one.
+    """
 
     def __init__(
         self,
@@ -96,16 +116,18 @@ class Refresher:
         settings: Settings,
         metrics: WorkerMetrics,
     ) -> None:
-        self.model = model
-        # What -1 stands for is at the end, where Python looks for it.
-        self._ids_or_none = (*model.index.item_ids, None)
-        self._topics_or_none = (*model.topics, None)
+        self.voice = Voice.of(model)
         self._states, self._lock, self._metrics = states, lock, metrics
         self._recommend = settings.recommend
         self._bench = bench
         self._readout_bench = Bench("readout", settings.cycle.stall_s)
         self._inline_users = settings.models.inline_users
         self._large_batch = settings.models.large_batch_users
+
+    @property
+    def model(self) -> InterestModel:
+        """What is read out with now."""
+        return self.voice.model
 
     async def refresh(self, pending: Pending, now_ms: int) -> Offer:
         """Views of all touched users, and the recommendations that are due, which are noted in the states.
@@ -183,7 +205,7 @@ class Refresher:
         return InterestViews(
             keys=[segment.arena.keys[row] for segment in segments for row in segment.touched.rows.tolist()],
             version=reading.version,
-            outputs=outputs[:, :-BLEND],
+            outputs=shown(outputs),
             topics=self.model.topics,
             windows=reading.windows,
             event_ts_ms=reading.event_ts_ms,
@@ -268,7 +290,7 @@ class Refresher:
 
     def _lists(self, picks: Picks) -> list[list[wire.Item]]:
         """The items of each user, in words."""
-        ids, ids_or_none, topics_or_none = self.model.index.item_ids, self._ids_or_none, self._topics_or_none
+        ids, ids_or_none, topics_or_none = self.model.index.item_ids, self.voice.ids_or_none, self.voice.topics_or_none
         columns = (
             picks.item.tolist(),
             picks.score.astype(np.float64).round(4).tolist(),

@@ -164,6 +164,7 @@ class Redis(Section):
 class ModelStore(Section):
     url: str = Field(default=".interest/models", description="Folder or any fsspec URL that holds the model versions.")
     threads: Positive = 1
+    poll_s: Annotated[float, Field(ge=0, description="How often workers look for another version; 0: never.")] = 5.0
     inline_users: Annotated[int, Field(ge=0)] = 64
     large_batch_users: Positive = 4096
 

@@ -32,7 +32,7 @@ from stream_app.intake import Intake, helpings, kinds_by_topic, limits_of
 from stream_app.observability import WorkerMetrics
 from stream_app.pending import Pending
 from stream_app.ports import Changelog, Clock, DeadLetterSink, InterestSink, RecommendationSink, SlabSource
-from stream_app.refresh import Offer, Refresher
+from stream_app.refresh import Offer, Refresher, Voice
 from stream_app.restoring import Restoring
 from stream_app.settings import Settings
 from stream_app.states import States, require_count
@@ -114,6 +114,7 @@ class Updater:
         self._cycle = 0
         self._pending = Pending()
         self._refreshing = False
+        self._next_voice: Voice | None = None
         self._idle = asyncio.Event()
         self._write_begun = asyncio.Event()
         self._write_begun.set()
@@ -313,7 +314,24 @@ class Updater:
             self._to_publish.put_nowait(offer)
             del pending, offer
             self._refreshing = False
+            self._change_voice()
             self._idle.set()
+
+    @property
+    def model(self) -> InterestModel:
+        """What users are read out with now."""
+        return self._refresher.model
+
+    def take_up(self, voice: Voice) -> None:
+        """Read out with another version from the next refresh on. It must read the states that are there: the same
+        generation, write table and decays."""
+        self._next_voice = voice
+        if not self._refreshing:
+            self._change_voice()
+
+    def _change_voice(self) -> None:
+        if self._next_voice is not None:
+            self._refresher.voice, self._next_voice = self._next_voice, None
 
     async def write_forever(self) -> NoReturn:
         """Write to Redis what was refreshed, in order."""

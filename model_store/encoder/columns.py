@@ -16,7 +16,7 @@ WEIGHTS = slice(SOCIAL.stop, SOCIAL.stop + LANES + 1)  # log-weights of the bank
 FACETS = ("behaviour", "social", "content")
 VECTORS = (len(FACETS) + 1) * DIM
 
-POPULARITY_HALF_LIVES_DAYS = (1.0, 7.0, 30.0)
+POPULARITY_HALF_LIVES_DAYS = (0.25, 1.0, 7.0, 30.0)
 PRIORS = len(POPULARITY_HALF_LIVES_DAYS)
 BLEND = PRIORS + 1
 """Columns at the end of an output row: how much a user's scores take from each popularity, and from transitions."""
@@ -52,6 +52,11 @@ class Outputs:
         return Outputs(vector, behaviour, social, content, topics, blend[:, :PRIORS], blend[:, PRIORS])
 
 
+def shown(rows: Float32) -> Float32:
+    """What readers are shown of output rows: float32 [n, VECTORS + topics], without the blend. A view."""
+    return rows[:, :-BLEND]
+
+
 __all__ = [
     "BANK",
     "BLEND",
@@ -64,4 +69,5 @@ __all__ = [
     "VECTORS",
     "WEIGHTS",
     "Outputs",
+    "shown",
 ]

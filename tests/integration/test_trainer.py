@@ -71,7 +71,7 @@ def world(kafka: LocalKafka, tmp_path: Path) -> Iterator[World]:
     use_threads(1)
     settings = member_settings(
         kafka.bootstrap, NO_REDIS, catalogue_model(tmp_path / "models", ITEMS), unique("trainer"), tmp_path,
-        trainer=POLICY, data_dir=tmp_path / "data",
+        trainer=POLICY,
     )  # fmt: skip
     make_topics(settings)
     service = Neighbour(settings)
@@ -126,7 +126,7 @@ def test_what_was_clicked_is_in_the_next_version_new_items_too(world: World) -> 
     assert after.writes.vectors.tobytes() == before.writes.vectors.tobytes()
     assert after.decays == before.decays
     assert after.index.item_ids == (*before.index.item_ids, NEW)
-    assert np.linalg.norm(after.index.vectors[-1]) > 0.05
+    assert np.linalg.norm(after.index.vectors[-1]) > 0  # it began at zero
     clicks = Counter(walk[(number // USERS + number % USERS) % len(walk)] for number in range(world.sent))
     for row, item in enumerate(after.index.item_ids):
         # Seconds old, so nothing has faded.

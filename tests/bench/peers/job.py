@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 from pydantic import SecretStr
 
+from model_store.encoder.columns import shown
 from model_store.state import windows
 from model_store.state.advance import advance
 from model_store.state.arena import Arena
@@ -117,7 +118,7 @@ class Job:
         return InterestViews(
             keys=[user.key for user in users],
             version=records["version"].copy(),
-            outputs=self._model.readout.any(features(records, rows)),
+            outputs=shown(self._model.readout.any(features(records, rows))),
             topics=self._model.topics,
             windows=windows.read(records, rows, np.full(len(users), now_ms)),
             event_ts_ms=records["event_ts_ms"].copy(),

@@ -19,7 +19,7 @@ from model_store.training.online.counts import FLOOR, FadingCounts, PairCounts
 from model_store.training.online.examples import observe, user_hashes, waves
 
 NOW_MS = 1_700_000_000_000
-HALF_LIVES_DAYS = (1, 7, 30)
+HALF_LIVES_DAYS = (0.25, 1, 7, 30)
 
 
 def test_popularity_fades_by_age_whatever_the_order_of_arrival() -> None:

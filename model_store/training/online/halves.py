@@ -1,0 +1,71 @@
+"""The prequential evaluation of a data set: its second half, click by click, by what was learnt from all before.
+
+A model is trained on the first `TRAINED` of the interactions, and follows the stream from there on; what it predicts is
+scored from the middle on. Items that come up later are new to it, as they are to everyone in a stream.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from model_store.catalog.index import ItemIndex
+from model_store.catalog.transitions import Transitions
+from model_store.model import ModelParts
+from model_store.state.memory import DAY_MS, HOUR_MS
+from model_store.state.writes import WriteTable
+from model_store.training.harness import Report
+from model_store.training.interactions import Interactions
+from model_store.training.metrics import Ranking
+from model_store.training.online.aged import NEVER_MS
+from model_store.training.online.learner import OnlineRecipe
+from model_store.training.online.prequential import Ages, Plan, prequential
+from model_store.training.recipes import recipe_for
+from model_store.training.train import train
+
+TRAINED, SCORED_FROM = 0.3, 0.5
+ROUND_CLICKS = 50
+TRANSITION_WEIGHT = 0.3
+
+MINUTE_MS = 60_000
+AGES_MS = {"1 min": MINUTE_MS, "1 h": int(HOUR_MS), "1 day": int(DAY_MS), "frozen": NEVER_MS}
+
+FRESH: Mapping[str, Ages] = {"model": Ages()}
+FRESHNESS: Mapping[str, Ages] = {
+    "model": Ages(),
+    **{f"state {name}": Ages(state_ms=age) for name, age in AGES_MS.items()},
+    **{f"weights {name}": Ages(weights_ms=age) for name, age in AGES_MS.items()},
+    **{f"counts {name}": Ages(counts_ms=age) for name, age in AGES_MS.items()},
+    **{f"all {name}": Ages(age, age, age) for name, age in AGES_MS.items()},
+}
+"""What each part of a score is worth at each age, the others being fresh; and all of them at that age."""
+
+
+def second_half(
+    data: Interactions,
+    seed: int,
+    variants: Mapping[str, Ages] = FRESH,
+    training: Report | None = None,
+    passing: Callable[[int], None] = lambda _done: None,
+) -> dict[str, Ranking]:
+    """Figures of the variants and of those that count, on the second half of the interactions."""
+    first = data.take(np.arange(int(len(data) * TRAINED)))
+    base = met_only(train(first, replace(recipe_for(data), seed=seed), report=training), first)
+    begin = Transitions.none(len(base.index)).weighted(TRANSITION_WEIGHT)
+    base = replace(base, index=replace(base.index, transitions=begin))
+    plan = Plan(len(first), int(len(data) * SCORED_FROM), ROUND_CLICKS, variants)
+    return prequential(data, base, OnlineRecipe(seed=seed), plan, passing)
+
+
+def met_only(parts: ModelParts, data: Interactions) -> ModelParts:
+    """Without the items that are in none of the interactions: nothing was learnt of them."""
+    met = np.bincount(data.item, minlength=len(data.items)) > 0
+    writes, index = parts.writes, parts.index
+    ids, titles = (tuple(np.array(texts, object)[met].tolist()) for texts in (index.item_ids, index.titles))
+    return replace(
+        parts,
+        writes=WriteTable(writes.item_hashes[met], writes.vectors[met], writes.content[met]),
+        index=ItemIndex(
+            ids, titles, index.hashes[met], index.vectors[met], index.bias[met], index.topic[met], index.reasons
+        ),
+    )

@@ -1,0 +1,169 @@
+"""The version of the model that is read out with: the one that the store's pointer names, also when it changes.
+
+A new version is fetched, loaded and tried in a thread of its own, and taken up between two refreshes, so no event waits
+for it and no user is read out with one version and named by another. One that cannot be used changes nothing.
+"""
+
+import asyncio
+import shutil
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NoReturn, Protocol, TypeVar
+
+import numpy as np
+import structlog
+
+from model_store.encoder.columns import FEATURES
+from model_store.manifest import MANIFEST, ModelError
+from model_store.model import InterestModel, load_model
+from model_store.registry import ModelRegistry
+from stream_app.contracts.redis_layout import ModelCard
+from stream_app.observability import WorkerMetrics
+from stream_app.ports import Clock
+from stream_app.refresh import Voice
+from stream_app.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+TRIED_ROWS = 256
+KEPT_S = 3600.0
+"""A local copy that is older may go: other workers on this machine have loaded it, or will fetch it again."""
+
+
+class Reader(Protocol):
+    """Who reads out: `updater.Updater`."""
+
+    @property
+    def model(self) -> InterestModel:
+        """In use now."""
+
+    def take_up(self, voice: Voice, /) -> None:
+        """Use another from the next refresh on."""
+
+
+class Announcer(Protocol):
+    """Who tells the readers: `sinks.redis.RedisSink`."""
+
+    async def announce(self, card: ModelCard, now_ms: int, /) -> None: ...
+
+
+class Refused(Exception):  # noqa: N818  # what it is
+    """A version that cannot be used. `reason` is one of `observability.REFUSALS`."""
+
+    def __init__(self, reason: str, why: str) -> None:
+        super().__init__(why)
+        self.reason = reason
+
+
+class Versions:
+    """Looks at the pointer every `models.poll_s`."""
+
+    def __init__(
+        self, settings: Settings, reader: Reader, announcer: Announcer, metrics: WorkerMetrics, clock: Clock
+    ) -> None:
+        self._reader, self._announcer, self._metrics, self._clock = reader, announcer, metrics, clock
+        self._poll_s = settings.models.poll_s
+        self._store = _Store(settings)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="versions")
+        self._refused: str | None = None
+
+    async def watch_forever(self) -> NoReturn:
+        """Look again and again."""
+        while True:
+            await asyncio.sleep(self._poll_s)
+            await self.look()
+
+    async def look(self) -> None:
+        """Take up the version that the pointer names, if it is another one than that in use and can be used."""
+        using, wanted = self._reader.model, None
+        try:
+            wanted = await self._aside(self._store.current)
+            if wanted in (None, using.version, self._refused):
+                return
+            voice = await self._aside(lambda: self._store.load(wanted or "", using))
+        except Refused as refused:
+            self._refused = wanted
+            self._count(refused.reason, wanted, str(refused))
+        except OSError as error:
+            self._count("unreachable", wanted, str(error))
+        else:
+            await self._take_up(voice)
+
+    async def _take_up(self, voice: Voice) -> None:
+        model, self._refused = voice.model, None
+        self._reader.take_up(voice)
+        self._metrics.show_model(model.version, model.generation, model.made_at_ms)
+        self._metrics.model_swaps.inc()
+        log.info("another version is in use", version=model.version, items=len(model.index))
+        card = ModelCard(model.version, model.topics, generation=model.generation)
+        await self._announcer.announce(card, self._clock())
+        await self._aside(lambda: self._store.tidy(model.version))
+
+    def _count(self, reason: str, version: str | None, why: str) -> None:
+        self._metrics.model_refused.labels(reason).inc()
+        log.warning(
+            "the version in use stays: another is served by the store, and cannot be taken up",
+            version=version, using=self._reader.model.version, reason=reason, why=why,
+        )  # fmt: skip
+
+    async def _aside(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+
+class _Store:
+    """The model store and its local copies. Blocks."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._registry = ModelRegistry(settings.models.url)
+        self._generation, self._folder = settings.kafka.generation, settings.data_dir / "fetched"
+
+    def current(self) -> str | None:
+        """The version that is served; None if there is none. Raises Refused, OSError."""
+        try:
+            return self._registry.current(self._generation)
+        except ModelError as error:
+            raise Refused("damaged", str(error)) from error
+
+    def load(self, version: str, using: InterestModel) -> Voice:
+        """The version, loaded and tried, to take the place of `using`. Raises Refused, OSError."""
+        try:
+            model = load_model(self._registry.fetch(version, self._folder / version))
+        except ModelError as error:
+            raise Refused("damaged", str(error)) from error
+        if not model.reads_states_of(using):
+            raise Refused(
+                "generation",
+                "it has another generation, write table or half-lives than the states that are held:"
+                f" `interest worker --generation {model.generation}` builds states for it",
+            )
+        if not _is_finite(model):
+            raise Refused("not_finite", "it gives NaN or infinity: `interest models roll-back`")
+        return Voice.of(model)
+
+    def tidy(self, version: str) -> None:
+        """Remove old local copies of other versions."""
+        for path in self._folder.iterdir():
+            if path.name != version and _age_s(path) > KEPT_S:
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_finite(model: InterestModel) -> bool:
+    """Whether vectors and scores of some states, of none to long ones, are numbers."""
+    rng = np.random.default_rng(0)
+    sizes = np.linspace(0, 3, TRIED_ROWS)[:, None]
+    rows = (rng.normal(0, 1, (TRIED_ROWS, FEATURES)) * sizes).astype(np.float32)
+    outputs = (model.readout.large(rows), model.readout.small(rows[:1]), model.readout.small(rows[-1:]))
+    index = model.index
+    columns = (*outputs, index.vectors, index.bias, index.priors)
+    return all(bool(np.isfinite(column).all()) for column in columns)
+
+
+def _age_s(path: Path) -> float:
+    try:
+        return time.time() - (path / MANIFEST).stat().st_mtime
+    except OSError:
+        return 0.0  # somebody is fetching it, or removing it

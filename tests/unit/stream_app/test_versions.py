@@ -1,0 +1,148 @@
+"""Taking up versions: what is taken, what is refused, and what is said of it; on a real store in a folder."""
+
+import asyncio
+import os
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model_store.encoder.runtime import use_threads
+from model_store.manifest import MANIFEST
+from model_store.model import InterestModel, export, load_model, load_parts
+from model_store.registry import ModelRegistry
+from model_store.state.memory import Decays
+from stream_app.contracts.redis_layout import ModelCard
+from stream_app.observability import WorkerMetrics
+from stream_app.refresh import Voice
+from stream_app.settings import Settings, load
+from stream_app.versions import Versions
+from tests.bench.model import VERSION, catalogue_model
+
+
+@dataclass
+class Worker:
+    """Reader and announcer at once."""
+
+    model: InterestModel
+    announced: list[ModelCard] = field(default_factory=list)
+
+    def take_up(self, voice: Voice) -> None:
+        self.model = voice.model
+
+    async def announce(self, card: ModelCard, now_ms: int) -> None:
+        self.announced.append(card)
+
+
+@dataclass
+class Scene:
+    folder: Path
+    settings: Settings
+    registry: ModelRegistry
+    worker: Worker
+    metrics: WorkerMetrics
+    versions: Versions
+
+    def look(self, times: int = 1) -> str:
+        """The version in use afterwards."""
+        for _ in range(times):
+            asyncio.run(self.versions.look())
+        return self.worker.model.version
+
+    def publish(self, version: str, *, promote: bool = True, **changes: object) -> None:
+        parts = replace(load_parts(self.registry.fetch(VERSION, self.folder / "base")), **changes)
+        export(parts, self.folder / version, version)
+        self.registry.publish(self.folder / version, version)
+        if promote:
+            self.registry.promote(version)
+
+    def sample(self, name: str, **labels: str) -> float | None:
+        return self.metrics.registry.get_sample_value(name, labels)
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    use_threads(1)
+    url = catalogue_model(tmp_path / "models", 30)
+    settings = load(models={"url": url}, data_dir=tmp_path / "data")
+    registry = ModelRegistry(url)
+    model = load_model(registry.fetch(VERSION, tmp_path / "first"))
+    worker, metrics = Worker(model), WorkerMetrics()
+    metrics.show_model(model.version, 1, model.made_at_ms)
+    return Scene(
+        tmp_path, settings, registry, worker, metrics, Versions(settings, worker, worker, metrics, lambda: 1_000)
+    )
+
+
+def test_a_promoted_version_is_taken_up_and_told_and_so_is_a_roll_back(scene: Scene) -> None:
+    assert scene.look() == VERSION
+    index = scene.worker.model.index
+    scene.publish("second", index=replace(index, vectors=2 * index.vectors))
+    assert scene.look(2) == "second"
+    np.testing.assert_array_equal(scene.worker.model.index.vectors, 2 * index.vectors)
+    assert [card.version for card in scene.worker.announced] == ["second"]
+    assert scene.sample("interest_model_info", version="second", generation="1") == 1
+    assert scene.sample("interest_model_info", version=VERSION, generation="1") is None
+    age_s = scene.sample("interest_model_age_seconds")
+    assert age_s is not None
+    assert 0 <= age_s < 60
+    scene.registry.roll_back()
+    assert scene.look() == VERSION
+    assert scene.sample("interest_model_swaps_total") == 2
+
+
+def test_a_version_that_is_not_finite_changes_nothing_and_is_tried_once(scene: Scene) -> None:
+    index = scene.worker.model.index
+    scene.publish("broken", index=replace(index, bias=np.full(30, np.nan, np.float32)))
+    assert scene.look(3) == VERSION
+    assert scene.sample("interest_model_refused_total", reason="not_finite") == 1
+    assert not scene.worker.announced
+    scene.publish("sound")
+    assert scene.look() == "sound"
+    scene.registry.promote("broken")
+    assert scene.look() == "sound"
+    assert scene.sample("interest_model_refused_total", reason="not_finite") == 2
+
+
+def test_a_version_for_other_states_is_refused(scene: Scene) -> None:
+    scene.publish("other", promote=False, decays=Decays((1.0, 2.0, 3.0)))
+    # The store would not promote it; somebody else's tool might.
+    (scene.folder / "models" / "current.json").write_text('{"version": "other"}')
+    assert scene.look(2) == VERSION
+    assert scene.sample("interest_model_refused_total", reason="generation") == 1
+
+
+def test_a_damaged_version_is_refused(scene: Scene) -> None:
+    scene.publish("second")
+    path = scene.folder / "models" / "second" / "items.npz"
+    path.write_bytes(path.read_bytes()[:-1])
+    assert scene.look(2) == VERSION
+    assert scene.sample("interest_model_refused_total", reason="damaged") == 1
+
+
+def test_a_store_that_is_away_is_asked_again(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene.publish("second")
+
+    def away(*_: object) -> str:
+        raise ConnectionError("no route to host")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ModelRegistry, "fetch", away)
+        assert scene.look(2) == VERSION
+        patched.setattr(ModelRegistry, "current", away)
+        assert scene.look() == VERSION
+    assert scene.sample("interest_model_refused_total", reason="unreachable") == 3
+    assert scene.look() == "second"
+
+
+def test_old_local_copies_go_and_fresh_ones_stay(scene: Scene) -> None:
+    fetched = scene.settings.data_dir / "fetched"
+    for version in ("second", "third"):
+        scene.publish(version)
+        assert scene.look() == version
+    assert {path.name for path in fetched.iterdir()} == {"second", "third"}
+    os.utime(fetched / "second" / MANIFEST, (1, 1))
+    scene.publish("fourth")
+    assert scene.look() == "fourth"
+    assert {path.name for path in fetched.iterdir()} == {"third", "fourth"}
