@@ -1,7 +1,7 @@
 """Whether this worker is to publish what all generations share: recommendations and dead letters.
 
 Only the generation that serves does, and the one before it for the time of a handover. Which one serves is looked up
-in Redis every second, so a worker needs no restart when it is promoted. All else goes on in every generation.
+in Redis twice a second, so a worker needs no restart when it is promoted. All else goes on in every generation.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from stream_app.observability import WorkerMetrics
 from stream_app.ports import Clock
 from stream_app.settings import Kafka
 
-LOOK_S = 1.0
+LOOK_S = 0.5
 
 log = structlog.get_logger(__name__)
 

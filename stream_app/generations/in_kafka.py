@@ -1,6 +1,7 @@
 """What Kafka has of a generation: its group's place in the inputs, and the users of its state topic."""
 
 import asyncio
+import logging
 import re
 import time
 from dataclasses import dataclass
@@ -54,6 +55,8 @@ def unread_after(settings: Settings, patience_s: float) -> int:
 
 def members(settings: Settings) -> int:
     """Workers in the group. Raises `KafkaUnreachableError`."""
+    # It warns, a page for each worker, that it does not know Faust's notes; nobody needs to know them here.
+    logging.getLogger("kafka.admin._groups").setLevel(logging.ERROR)
     with administration(settings) as admin:
         return len(admin.describe_groups([settings.kafka.consumer_group])[settings.kafka.consumer_group]["members"])
 

@@ -58,7 +58,7 @@ def look(settings: Settings, users: Sequence[str]) -> Found:
     with redis.Redis.from_url(settings.redis.url.get_secret_value()) as client:
         views = _redis_views(client, users, kafka.generation)
     recommendations = read_topic(kafka.bootstrap, kafka.topics.recommendations)
-    sequences = _sequences(recommendations)
+    sequences = _sequences(recommendations, kafka.generation)
     held = {name: row for row, name in sorted(enumerate(names), key=lambda place: states["version"][place[0]])}
     return Found(
         states={name: _facts(states, row) for name, row in held.items()},
@@ -167,9 +167,12 @@ def _redis_view(row: dict[bytes, bytes], rec: bool) -> RedisView:
     )
 
 
-def _sequences(records: list[Message]) -> dict[tuple[str, int], set[int]]:
+def _sequences(records: list[Message], generation: int) -> dict[tuple[str, int], set[int]]:
+    """Of that generation; the ids of the first one do not say so."""
     made: dict[tuple[str, int], set[int]] = defaultdict(set)
     for value in [record.value() for record in records if record.value() is not None]:
-        user, erased_at, sequence = json.loads(value)["event_id"].rsplit(":", 2)
-        made[user, int(erased_at)].add(int(sequence))
+        told, _, of = json.loads(value)["event_id"].partition(":g")
+        if (int(of) if of else 1) == generation:
+            user, erased_at, sequence = told.rsplit(":", 2)
+            made[user, int(erased_at)].add(int(sequence))
     return dict(made)
