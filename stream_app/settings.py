@@ -193,9 +193,9 @@ class Trainer(Section):
     """How the stream is learnt from. `held_out_share` of the clicks of the last `held_out_s` is what a new version is
     judged on; nothing is published while more than `publish_lag_events` are still to be read."""
 
-    rate: PositiveFloat = 2e-3
-    passes: Positive = 3
-    replays: Annotated[int, Field(ge=0)] = 0
+    rate: PositiveFloat = 5e-4
+    passes: Positive = 2
+    replays: Annotated[int, Field(ge=0)] = 1
     rounds_kept: Positive = 50
     round_clicks: Positive = 50
     max_round_clicks: Positive = 2_000

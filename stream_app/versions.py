@@ -5,6 +5,7 @@ for it and no user is read out with one version and named by another. One that c
 """
 
 import asyncio
+import gc
 import shutil
 import time
 from collections.abc import Callable
@@ -102,6 +103,8 @@ class Versions:
         card = ModelCard(model.version, model.topics, generation=model.generation)
         await self._announcer.announce(card, self._clock())
         await self._aside(lambda: self._store.tidy(model.version))
+        # The version before is full of cycles, and the collector is told to look at old objects once in days.
+        await self._aside(gc.collect)
 
     def _count(self, reason: str, version: str | None, why: str) -> None:
         self._metrics.model_refused.labels(reason).inc()

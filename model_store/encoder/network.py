@@ -19,20 +19,12 @@ Gated blocks: Shazeer, GLU Variants Improve Transformer, 2020. Norm: Zhang and S
 Normalization, 2019.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from model_store.encoder.columns import (
-    BANK,
-    BLEND,
-    CONTENT,
-    FEATURES,
-    POPULARITY_HALF_LIVES_DAYS,
-    SOCIAL,
-    VECTORS,
-    WEIGHTS,
-)
+from model_store.encoder.columns import BANK, BLEND, CONTENT, FEATURES, SOCIAL, VECTORS, WEIGHTS
 from model_store.encoder.layers import dropped, gated, normalised, ones, weights, zeros
 from model_store.encoder.runtime import tf
 from model_store.state.layout import DIM, FACET_DIM, LANES
@@ -108,12 +100,12 @@ class ReadoutNetwork(tf.Module):
         """float32 [n, BLEND]: weights of the popularity columns and of transitions, of which nothing is bounded."""
         return tf.concat([vector, features[:, WEIGHTS]], axis=1) @ self._blend + self._blend_bias
 
-    def begin_blend(self, popularity: float) -> None:
-        """Give the 7-day popularity this weight for everybody, unless a blend was learnt before."""
-        if not self._blend_bias.numpy().any() and not self._blend.numpy().any():
-            begin = np.zeros(BLEND, np.float32)
-            begin[POPULARITY_HALF_LIVES_DAYS.index(7.0)] = popularity
-            self._blend_bias.assign(begin)
+    def begin_blend(self, weights: Sequence[float]) -> bool:
+        """Give the popularity columns these weights for everybody, unless a blend was learnt before: then False."""
+        if self._blend_bias.numpy().any() or self._blend.numpy().any():
+            return False
+        self._blend_bias.assign([*weights, 0.0])
+        return True
 
     def outputs(self, features: Any) -> Any:
         """float32 [n, VECTORS + topics + BLEND]: vector, behaviour, social, content, topic probabilities, blend."""

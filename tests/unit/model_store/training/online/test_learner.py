@@ -78,7 +78,7 @@ def test_it_learns_a_rule_and_then_another() -> None:
     parts = fresh_parts()
     learner, stream = OnlineLearner(parts, RECIPE), Stream(parts)
     for step in (1, 7):
-        for clicks in stream.clicks(14, step):
+        for clicks in stream.clicks(18, step):
             learner.learn(clicks)
             learner._rounds.clear()  # a user of this walk soon knows every item; the last round is what counts
         (test,) = stream.clicks(1, step)
