@@ -138,6 +138,20 @@ class ModelRegistry:
         self._point(Pointer(pointer.history[-1], pointer.history[:-1]), generation)
         return pointer.history[-1]
 
+    def remove(self, version: str) -> None:
+        """Take a version out of the store, and out of what can be rolled back to. Refuses one that is served."""
+        fs, root = self._store()
+        self.manifest(version)
+        for generation in self.generations():
+            pointer = self._pointer(generation)
+            if pointer and pointer.version == version:
+                raise ModelError(f"{version} is served by generation {generation}: promote another one first")
+            if pointer and version in pointer.history:
+                left = tuple(before for before in pointer.history if before != version)
+                self._point(Pointer(pointer.version, left), generation)
+        fs.rm_file(f"{root}/{version}/{MANIFEST}")  # first: what is not whole is not there
+        fs.rm(f"{root}/{version}", recursive=True)
+
     def notes(self, version: str) -> Notes:
         """Generation and figures of a published version. What holds no model is of the first generation."""
         fs, root = self._store()

@@ -191,7 +191,8 @@ class Flush(Section):
 
 class Trainer(Section):
     """How the stream is learnt from. `held_out_share` of the clicks of the last `held_out_s` is what a new version is
-    judged on; nothing is published while more than `publish_lag_events` are still to be read."""
+    judged on; nothing is published while more than `publish_lag_events` are still to be read. Of its own versions the
+    trainer keeps the last `keep_versions`."""
 
     rate: PositiveFloat = 5e-4
     passes: Positive = 2
@@ -206,6 +207,7 @@ class Trainer(Section):
     held_out_share: Annotated[float, Field(ge=0, le=0.5)] = 0.05
     held_out_s: PositiveFloat = 3_600.0
     held_out_enough: Positive = 50
+    keep_versions: Positive = 30
     seed: Annotated[int, Field(ge=0)] = 0
 
 

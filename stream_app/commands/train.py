@@ -1,5 +1,6 @@
 """`interest train`."""
 
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -40,10 +41,12 @@ def train(
         from model_store.encoder.runtime import use_threads
         from model_store.registry import ModelRegistry
         from model_store.training.publish import train_and_publish
-        from model_store.training.train import Recipe
+        from model_store.training.recipes import recipe_for
 
     use_threads(threads)
-    recipe = Recipe(seed=seed) if epochs is None else Recipe(seed=seed, epochs=epochs)
+    recipe = replace(recipe_for(interactions), seed=seed)
+    if epochs is not None:
+        recipe = replace(recipe, epochs=epochs)
     registry = ModelRegistry(settings.models.url)
     generation = generation or registry.next_generation()
     made = train_and_publish(

@@ -12,6 +12,7 @@ from model_store.model import InterestModel, ModelParts, export, load_model
 from model_store.registry import ModelRegistry
 from model_store.training.online.examples import Clicks
 from model_store.training.online.guard import judge
+from stream_app.settings import Trainer as Policy
 from stream_app.trainer.metrics import TrainerMetrics
 
 log = structlog.get_logger(__name__)
@@ -30,8 +31,8 @@ class Served:
 class Publisher:
     """Publishes versions and promotes them. One thread; blocks on the store."""
 
-    def __init__(self, registry: ModelRegistry, served: Served, enough: int, metrics: TrainerMetrics) -> None:
-        self._registry, self._enough, self._metrics = registry, enough, metrics
+    def __init__(self, registry: ModelRegistry, served: Served, policy: Policy, metrics: TrainerMetrics) -> None:
+        self._registry, self._policy, self._metrics = registry, policy, metrics
         self.served = served
 
     def offer(self, parts: ModelParts, held_out: Clicks, now: datetime) -> str:
@@ -40,7 +41,7 @@ class Publisher:
 
         A store that cannot be reached costs this version, and nothing else: the next one holds all that this one did.
         """
-        version = f"{PREFIX}-g{parts.generation}-{now.astimezone(UTC):%Y%m%d-%H%M%S}"
+        version = f"{_prefix(parts.generation)}{now.astimezone(UTC):%Y%m%d-%H%M%S}"
         try:
             outcome = self._offer(parts, held_out, version)
         except (ModelError, OSError) as error:
@@ -56,7 +57,7 @@ class Publisher:
             folder = Path(scratch) / version
             export(parts, folder, version)
             candidate = load_model(folder)
-            verdict = judge(candidate, self.served.model, held_out, self._enough)
+            verdict = judge(candidate, self.served.model, held_out, self._policy.held_out_enough)
             self._metrics.rank.labels("candidate").set(verdict.candidate)
             self._metrics.rank.labels("served").set(verdict.served)
             if not verdict.promote:
@@ -65,6 +66,7 @@ class Publisher:
                 )
                 return "refused"
             self._registry.publish(folder, version)
+            self._remove_old(parts.generation)
         current = self._registry.current(parts.generation)
         if current != self.served.version:
             log.warning(
@@ -77,3 +79,14 @@ class Publisher:
         self.served = Served(version, candidate)
         log.info("promoted", version=version, why=verdict.why)
         return "promoted"
+
+    def _remove_old(self, generation: int) -> None:
+        own = [version for version in self._registry.list() if version.startswith(_prefix(generation))]
+        served = self._registry.current(generation)
+        for version in own[: -self._policy.keep_versions]:
+            if version not in (served, self.served.version):
+                self._registry.remove(version)
+
+
+def _prefix(generation: int) -> str:
+    return f"{PREFIX}-g{generation}-"

@@ -62,9 +62,7 @@ def build_trainer(
     learner = OnlineLearner(parts, _recipe(settings.trainer))
     promoted = snapshot.progress.promoted if snapshot else base
     served = model if promoted == model.version else load_model(folder_of(promoted))
-    publisher = Publisher(
-        ModelRegistry(settings.models.url), Served(promoted, served), settings.trainer.held_out_enough, metrics
-    )
+    publisher = Publisher(ModelRegistry(settings.models.url), Served(promoted, served), settings.trainer, metrics)
     feed = Feed(settings, limits_of(settings), _offsets(snapshot.progress.offsets) if snapshot else {})
     generation = parts.writes, parts.decays
     trainer = Trainer(settings, generation, base, learner, publisher, feed, snapshots, metrics)

@@ -31,7 +31,7 @@ from tests.failure.service import Neighbour, now_ms, wait_for
 
 ITEMS, USERS = 40, 60
 NEW = "never-seen-before"
-POLICY = {"held_out_share": 0.0, "learn_interval_s": 0.05, "publish_interval_s": 3600.0, "replays": 1}
+POLICY = {"held_out_share": 0.0, "learn_interval_s": 0.05, "publish_interval_s": 3600.0, "keep_versions": 2}
 NO_REDIS = "redis://127.0.0.1:1/0"  # the trainer needs none
 
 
@@ -184,6 +184,9 @@ def test_a_version_that_is_not_sound_and_one_that_nobody_asked_for_are_not_promo
         running.read_to(world.sent)
         wait_for("promotion", lambda: _publishes(running, "promoted", 2))
         assert world.registry.current() not in (VERSION, ours)
+        kept = [version for version in world.registry.list() if version.startswith(PREFIX)]
+        assert len(kept) <= 3  # the last two, and one that is served
+        assert VERSION in world.registry.list()
 
 
 def _publishes(running: Running, name: str, times: int = 1) -> bool | None:

@@ -141,6 +141,20 @@ def test_the_first_version_is_of_the_first_generation(registry: ModelRegistry) -
     assert registry.next_generation() == 1
 
 
+def test_a_removed_version_is_gone_from_the_list_and_from_the_way_back(registry: ModelRegistry, folder: Path) -> None:
+    for version in ("v1", "v2", "v3"):
+        registry.publish(folder, version)
+        registry.promote(version)
+    registry.remove("v2")
+    assert registry.list() == ("v1", "v3")
+    assert not _path(registry, "v2")[0].exists(_path(registry, "v2")[1])
+    with pytest.raises(ModelError, match="v3 is served by generation 1"):
+        registry.remove("v3")
+    with pytest.raises(ModelError, match="version v2 is not in"):
+        registry.remove("v2")
+    assert registry.roll_back() == "v1"
+
+
 def test_versions_never_change(registry: ModelRegistry, folder: Path) -> None:
     registry.publish(folder, "v1")
     with pytest.raises(ModelError, match="choose another name"):
