@@ -33,7 +33,7 @@ RECOMMENDATION = {
     "items": [ITEM, {**ITEM, "item_id": "ключ"}],
 }
 ENTRY = {"sha256": "0" * 64, "size": 12}
-MANIFEST = {"format": 1, "version": "v-1", "files": {"graph/saved_model.pb": ENTRY, "catalog.npz": ENTRY}}
+MANIFEST = {"format": manifest.FORMAT, "version": "v-1", "files": {"graph/saved_model.pb": ENTRY, "catalog.npz": ENTRY}}
 POINTER = {"version": "v-2", "history": ["v-0", "v-1"]}
 SERVING = {"generation": 2, "prefix": "g2:", "since": 1_790_000_000_000, "previous": 1}
 
@@ -88,7 +88,7 @@ def check_manifest(raw: bytes) -> bool:
         check_message(str(error))
         return True
     document = _read(raw)
-    assert (read.format, read.version) == (1, document["version"])
+    assert (read.format, read.version) == (manifest.FORMAT, document["version"])
     folder = Path("/models/here")
     for name in read.files:
         path = os.path.normpath(folder / name)
