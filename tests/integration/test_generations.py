@@ -276,7 +276,11 @@ def test_a_generation_is_built_beside_the_one_that_serves_and_readers_never_see_
         (1, "serving", 1, 0),
         (2, "before", 1, 0),
     ]
-    assert "stop its workers" in stage.interest("generations", "drop", "2", code=1)
+    # Until the handover is over it is refused for another reason.
+    wait_for(
+        "a refusal because of its workers",
+        lambda: "stop its workers" in stage.interest("generations", "drop", "2", code=1) or None,
+    )
     assert [first.terminate(), second.terminate()] == [0, 0]
     _nothing_is_lost_or_double(stage, rows)
     _each_published_while_it_served(stage)
