@@ -83,6 +83,8 @@ class Versions:
         using, wanted = self._reader.model, None
         try:
             wanted = await self._aside(self._store.current)
+            if wanted != self._refused:
+                self._refused = None  # the pointer has moved since: what was refused may be tried again
             if wanted in (None, using.version, self._refused):
                 return
             voice = await self._aside(lambda: self._store.load(wanted or "", using))
@@ -133,19 +135,35 @@ class _Store:
 
     def load(self, version: str, using: InterestModel) -> Voice:
         """The version, loaded and tried, to take the place of `using`. Raises Refused, OSError."""
+        folder = self._fetched(version)
         try:
-            model = load_model(self._registry.fetch(version, self._folder / version))
-        except ModelError as error:
-            raise Refused("damaged", str(error)) from error
+            model = load_model(folder)
+            finite = _is_finite(model)
+        except Exception as error:  # numpy, TensorFlow and TensorFlow Lite each have errors of their own
+            raise Refused("damaged", f"it cannot be loaded and read out: {error!r:.300}; publish another") from error
         if not model.reads_states_of(using):
             raise Refused(
                 "generation",
                 "it has another generation, write table or half-lives than the states that are held:"
                 f" `interest worker --generation {model.generation}` builds states for it",
             )
-        if not _is_finite(model):
+        if not finite:
             raise Refused("not_finite", "it gives NaN or infinity: `interest models roll-back`")
         return Voice.of(model)
+
+    def _fetched(self, version: str) -> Path:
+        """A local copy that is whole. One that is not is fetched again: the store's may be sound."""
+        folder = self._folder / version
+        try:
+            try:
+                return self._registry.fetch(version, folder)
+            except ModelError:
+                if not folder.exists():
+                    raise
+                shutil.rmtree(folder)
+                return self._registry.fetch(version, folder)
+        except ModelError as error:
+            raise Refused("damaged", str(error)) from error
 
     def tidy(self, version: str) -> None:
         """Remove old local copies of other versions."""

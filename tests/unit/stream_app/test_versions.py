@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from model_store import manifest
 from model_store.encoder.runtime import use_threads
 from model_store.manifest import MANIFEST
 from model_store.model import InterestModel, export, load_model, load_parts
@@ -119,6 +120,44 @@ def test_a_damaged_version_is_refused(scene: Scene) -> None:
     path.write_bytes(path.read_bytes()[:-1])
     assert scene.look(2) == VERSION
     assert scene.sample("interest_model_refused_total", reason="damaged") == 1
+
+
+@pytest.mark.parametrize("name", ["items.npz", "items.json", "writes.npz", "readout.tflite", "readout/saved_model.pb"])
+def test_a_version_with_right_checksums_that_cannot_be_loaded_is_refused(scene: Scene, name: str) -> None:
+    folder = scene.folder / "unreadable"
+    export(load_parts(scene.registry.fetch(VERSION, scene.folder / "base")), folder, "unreadable")
+    assert (folder / name).is_file()
+    (folder / name).write_bytes(b"{ of no use")
+    manifest.write(folder, "unreadable")
+    scene.registry.publish(folder, "unreadable")
+    pointer = f'{{"version": "unreadable", "history": ["{VERSION}"]}}'
+    (scene.folder / "models" / "current.json").write_text(pointer)
+    assert scene.look(2) == VERSION
+    assert scene.sample("interest_model_refused_total", reason="damaged") == 1
+
+
+def test_a_refused_version_is_tried_again_once_the_pointer_has_moved(scene: Scene) -> None:
+    scene.publish("second")
+    path = scene.folder / "models" / "second" / "items.npz"
+    content = path.read_bytes()
+    path.write_bytes(content[:-1])
+    assert scene.look() == VERSION
+    scene.registry.roll_back()
+    assert scene.look() == VERSION
+    path.write_bytes(content)
+    scene.registry.promote("second")
+    assert scene.look() == "second"
+
+
+def test_a_damaged_local_copy_is_fetched_again(scene: Scene) -> None:
+    scene.publish("second")
+    assert scene.look() == "second"
+    scene.registry.roll_back()
+    assert scene.look() == VERSION
+    path = scene.settings.data_dir / "fetched" / "second" / "items.npz"
+    path.write_bytes(path.read_bytes()[:-1])
+    scene.registry.promote("second")
+    assert scene.look() == "second"
 
 
 def test_a_store_that_is_away_is_asked_again(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
