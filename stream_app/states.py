@@ -36,7 +36,9 @@ class Damage:
 class States:
     """An arena for each partition, and how far each agrees with its changelog."""
 
-    def __init__(self) -> None:
+    def __init__(self, codec_version: int = codec.EXACT) -> None:
+        """`codec_version`: of what `encode` gives."""
+        self._codec_version = codec_version
         self._arenas: dict[int, Arena] = {}
         self._logged: dict[int, int] = {}
         self._ends: dict[int, int] = {}  # offset of the last record known, a foreign one perhaps
@@ -83,8 +85,7 @@ class States:
         self._logged[partition] = self._ends[partition] = read_to - 1
 
     def restored(self, partition: int, read_to: int, generation: int) -> int:
-        """The changelog is read to its end, and a term begins: one that is higher than all that are found there, and no
-        lower than the group's generation, since an owner in between may not have written yet.
+        """The changelog is read to its end, and a term begins: `term_after` says which.
 
         Returns how many users the changelog shows otherwise than they are held, who are to be written again. Raises
         StopWorker for users of whom the last record is no state.
@@ -98,7 +99,7 @@ class States:
             )
         self._logged[partition] = self._ends[partition] = read_to - 1
         arena = self._arenas.get(partition)
-        self._terms[partition] = max(generation, 1 + (arena.last_term() if arena else 0))
+        self._terms[partition] = term_after(arena.last_term() if arena else 0, generation)
         return arena.rewrite_behind() if arena else 0
 
     def _keyed(self, records: Sequence[Record]) -> Sequence[Record]:
@@ -168,7 +169,16 @@ class States:
         """States of the users in `rows`, as `codec.encode` gives them, under this owner's term."""
         records = self[partition].records
         records["term"][rows] = self._terms.get(partition, 0)
-        return codec.encode(records, rows)
+        return codec.encode(records, rows, self._codec_version)
+
+
+def term_after(last: int, generation: int) -> int:
+    """The term of an owner of this generation of the group, whose changelog has states of the term `last`.
+
+    Higher than that, and than the term of an owner before who has written nothing there yet, and may do so late: so it
+    grows with the generation, also in a group made anew, whose generations begin at 1 again.
+    """
+    return generation if generation > last else last + max(1, generation)
 
 
 def require_count(partition: int, records: Sequence[Record], partitions: int) -> None:

@@ -106,7 +106,7 @@ def _advance(  # type: ignore[no-untyped-def]
         if result == _APPLIED:
             if kind[i] == _CLICK or kind[i] == _RATING:
                 known = find(item_hashes, slots, item[i])
-                _load(vectors, known, scale, item[i], vector)
+                load_vector(vectors, known, scale, item[i], vector)
                 facet = content[known] if known >= 0 else unknown
                 if kind[i] == _CLICK:
                     _click(record, ts_ms[i], item[i], value[i], vector, facet, rank_steps, time_rates)
@@ -144,7 +144,7 @@ def _admit(record, kind, offset, ts_ms, event):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _load(vectors, row, scale, item, out):  # type: ignore[no-untyped-def]
+def load_vector(vectors, row, scale, item, out):  # type: ignore[no-untyped-def]
     if row < 0:
         hashed_vector(item, scale, out)
     else:
@@ -159,7 +159,7 @@ def _click(record, ts_ms, item, dwell_ms, vector, facet, rank_steps, time_rates)
         for d in range(DIM):
             record.rank[lane, d] = record.rank[lane, d] * step + vector[d]
         record.rank_weight[lane] = record.rank_weight[lane] * step + np.float32(1.0)
-    _write(record, ts_ms, 1.0, 1.0, vector, facet, time_rates)
+    write(record, ts_ms, 1.0, 1.0, vector, facet, time_rates)
     windows.add(record, ts_ms, 1, np.int64(dwell_ms), 0, 0, 0)
     record.ring[record.clicks % RING] = item
     record.clicks += 1
@@ -167,13 +167,13 @@ def _click(record, ts_ms, item, dwell_ms, vector, facet, rank_steps, time_rates)
 
 
 @kernel
-def _write(record, ts_ms, gain, weight, vector, facet, time_rates):  # type: ignore[no-untyped-def]
+def write(record, ts_ms, gain, weight, vector, facet, time_rates):  # type: ignore[no-untyped-def]
     """Add gain * vector, as old as `ts_ms` says, to the lanes that decay by time; weight to what they are divided by.
 
     `bank_ts_ms` moves on to the newest event; exponents are whole milliseconds times a rate, in double precision.
     """
     if ts_ms > record.bank_ts_ms:
-        _decay(record, ts_ms - record.bank_ts_ms, time_rates)
+        decay(record, ts_ms - record.bank_ts_ms, time_rates)
         record.bank_ts_ms = ts_ms
     age_ms = record.bank_ts_ms - ts_ms
     for lane in range(TIME_LANES):
@@ -198,7 +198,7 @@ def _write_content(record, age_ms, gain, weight, facet, time_rates):  # type: ig
 
 
 @kernel
-def _decay(record, age_ms, time_rates):  # type: ignore[no-untyped-def]
+def decay(record, age_ms, time_rates):  # type: ignore[no-untyped-def]
     for lane in range(TIME_LANES):
         factor = np.float32(2.0 ** (-age_ms * time_rates[lane]))
         for d in range(DIM):
@@ -221,9 +221,9 @@ def _rate(record, ts_ms, item, value, vector, facet, time_rates):  # type: ignor
     thousandths = WITHDRAWN if np.isnan(value) else np.int64(np.rint(value * RATING_SCALE))
     if same and record.rated_value[slot] != WITHDRAWN:
         old_ts_s, old = np.int64(record.rated_ts_s[slot]), np.int64(record.rated_value[slot])
-        _count_rating(record, old_ts_s, old, -1, vector, facet, time_rates)
+        count_rating(record, old_ts_s, old, -1, vector, facet, time_rates)
     if thousandths != WITHDRAWN:
-        _count_rating(record, ts_s, thousandths, 1, vector, facet, time_rates)
+        count_rating(record, ts_s, thousandths, 1, vector, facet, time_rates)
         seen.remember(record, item)
     if same or record.rated_item[slot] == 0 or ts_s >= record.rated_ts_s[slot]:
         record.rated_item[slot] = item
@@ -233,9 +233,9 @@ def _rate(record, ts_ms, item, value, vector, facet, time_rates):  # type: ignor
 
 
 @kernel
-def _count_rating(record, ts_s, thousandths, sign, vector, facet, time_rates):  # type: ignore[no-untyped-def]
+def count_rating(record, ts_s, thousandths, sign, vector, facet, time_rates):  # type: ignore[no-untyped-def]
     gain = rating_gain(thousandths / RATING_SCALE)
-    _write(record, ts_s * 1000, sign * gain, sign * abs(gain), vector, facet, time_rates)
+    write(record, ts_s * 1000, sign * gain, sign * abs(gain), vector, facet, time_rates)
     windows.add(record, ts_s * 1000, 0, 0, sign, sign * thousandths, 0)
 
 

@@ -5,7 +5,8 @@
     then             those words, in order
 
 all little-endian. Exact, independent of what the words mean, and short for most users, since *empty is zero* in the
-layout. A tombstone (an empty value) is for the caller.
+layout. Codec version 2 is the same with the sums quantised (`quantised.py`). A tombstone (an empty value) is for the
+caller.
 
 Every release reads all versions that were ever written: a record of an older one is decoded by that version's layout
 and copied field by field, so a field that was added since starts empty. A newer one is refused.
@@ -18,9 +19,11 @@ import numpy.typing as npt
 
 from model_store.kernels import kernel
 from model_store.state.layout import USER
+from model_store.state.quantised import QUANTISED, quantised, restored
 
-VERSION = 1
-LAYOUTS: dict[int, np.dtype[np.void]] = {VERSION: USER}
+EXACT, IN_BYTES = 1, 2
+NEWEST = IN_BYTES
+LAYOUTS: dict[int, np.dtype[np.void]] = {EXACT: USER, IN_BYTES: QUANTISED}
 """Every layout that was ever written, by codec version; add, never change."""
 LAST_VERSION = 255
 """Versions end here: a larger first word is no version but damage, or text that somebody else wrote."""
@@ -42,13 +45,18 @@ class NewerCodec(CodecError):  # noqa: N818
     """A state that a later release wrote."""
 
 
-def encode(records: npt.NDArray[np.void], rows: npt.NDArray[np.int64]) -> tuple[memoryview, npt.NDArray[np.int64]]:
-    """States of the users in `rows` one after the other, and at which byte each begins: int64 [n + 1]."""
-    words, head = _as_words(records), _head_words(USER)
+def encode(
+    records: npt.NDArray[np.void], rows: npt.NDArray[np.int64], version: int = EXACT
+) -> tuple[memoryview, npt.NDArray[np.int64]]:
+    """States of the users in `rows` one after the other, and at which byte each begins: int64 [n + 1]. `version`:
+    `EXACT` or `IN_BYTES`."""
+    if version == IN_BYTES:
+        records, rows = quantised(records[rows]), np.arange(len(rows))
+    words, head = _as_words(records), _head_words(LAYOUTS[version])
     ends = np.zeros(len(rows) + 1, np.int64)
     _measure(words, rows, head, ends)
     out = np.zeros(ends[-1], np.uint64)
-    _encode(words, rows, ends, out, VERSION, head)
+    _encode(words, rows, ends, out, version, head)
     return out.view(np.uint8).data, 8 * ends
 
 
@@ -60,8 +68,8 @@ def decode(values: Sequence[bytes]) -> npt.NDArray[np.void]:
     np.cumsum(lengths // 8, out=ends[1:])
     raw = np.frombuffer(b"".join(values), np.uint64)
     versions = raw[ends[:-1]]
-    if (versions == VERSION).all():
-        return _decode_version(raw, ends, np.arange(len(values)), VERSION)
+    if (versions == EXACT).all():
+        return _decode_version(raw, ends, np.arange(len(values)), EXACT)
     out = np.zeros(len(values), USER)
     for version in np.unique(versions).tolist():
         chosen = np.flatnonzero(versions == version)
@@ -77,7 +85,7 @@ def _decode_version(
             raise DamagedState(int(chosen[0]), f"is damaged: {version} is no codec version")
         raise NewerCodec(
             int(chosen[0]),
-            f"has codec version {version}, this release reads up to {VERSION}: a later one wrote it, upgrade to that",
+            f"has codec version {version}, this release reads up to {NEWEST}: a later one wrote it, upgrade to that",
         )
     layout = LAYOUTS[version]
     old = np.zeros(len(chosen), layout)
@@ -94,6 +102,8 @@ def _refuse(bad: npt.NDArray[np.int64], why: str) -> None:
 def _upgraded(old: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
     if old.dtype == USER:
         return old
+    if old.dtype == QUANTISED:
+        return restored(old)
     new = np.zeros(len(old), USER)
     for name in set(old.dtype.names or ()) & set(USER.names or ()):
         new[name] = old[name]

@@ -16,6 +16,7 @@ from model_store.state.hashing import hash_id, hash_ids, partition_of
 from model_store.state.layout import DIM, FACET_DIM, USER, Outcome
 from model_store.state.memory import Decays
 from model_store.state.offers import decide, note
+from model_store.state.quantised import QUANTISED
 from model_store.state.seen import is_seen
 from model_store.state.writes import WriteTable
 from tests.fuzz.mutate import mutated
@@ -47,14 +48,21 @@ def _states(random: np.random.Generator, count: int) -> npt.NDArray[np.uint64]:
 
 def make_codec(dice: Random, count: int) -> Cases:
     """Encoded states as they are, with a few bytes changed, with a wild head, cut, and plain garbage."""
-    encoded = [_by_hand(words) for words in _states(_random(dice), max(1, count // 10))]
+    exact = [_by_hand(words) for words in _states(_random(dice), max(1, count // 10))]
+    encoded = [dice.choice((value, _cut_to_bytes(value))) for value in exact]
     return [_damaged(dice, dice.choice(encoded)) for _ in range(count)]
 
 
-def _by_hand(words: npt.NDArray[np.uint64]) -> bytes:
+def _by_hand(words: npt.NDArray[np.uint64], version: int = 1) -> bytes:
     present = words != 0
-    bitmap = np.packbits(present, bitorder="little").tobytes()
-    return (1).to_bytes(8, "little") + bitmap.ljust(8 * (HEAD - 1), b"\0") + words[present].astype("<u8").tobytes()
+    bitmap = np.packbits(present, bitorder="little").tobytes().ljust(8 * -(-len(words) // 64), b"\0")
+    return version.to_bytes(8, "little") + bitmap + words[present].astype("<u8").tobytes()
+
+
+def _cut_to_bytes(value: bytes) -> bytes:
+    """Some state of codec version 2: the words of one of version 1, as many as it takes."""
+    words = np.frombuffer(_decoded_slowly(value) or b"", np.uint64)
+    return _by_hand(words[: QUANTISED.itemsize // 8], 2)
 
 
 def _damaged(dice: Random, value: bytes) -> bytes:
@@ -99,15 +107,38 @@ def check_codec(cases: Cases) -> int:
 
 def _decoded_slowly(value: bytes) -> bytes | None:
     """The record, or None where the value is no state."""
-    if len(value) % 8 or len(value) < 8 * HEAD or int.from_bytes(value[:8], "little") != 1:
+    layout = {1: USER, 2: QUANTISED}.get(int.from_bytes(value[:8], "little"))
+    count = layout.itemsize // 8 if layout else 0
+    head = 1 + -(-count // 64)
+    if layout is None or len(value) % 8 or len(value) < 8 * head:
         return None
-    bits = np.unpackbits(np.frombuffer(value[8 : 8 * HEAD], np.uint8), bitorder="little").astype(bool)
-    rest = np.frombuffer(value[8 * HEAD :], np.uint64)
-    if bits[WORDS:].any() or int(bits.sum()) != len(rest):
+    bits = np.unpackbits(np.frombuffer(value[8 : 8 * head], np.uint8), bitorder="little").astype(bool)
+    rest = np.frombuffer(value[8 * head :], np.uint64)
+    if bits[count:].any() or int(bits.sum()) != len(rest):
         return None
-    words = np.zeros(WORDS, np.uint64)
-    words[bits[:WORDS]] = rest
-    return words.tobytes()
+    words = np.zeros(count, np.uint64)
+    words[bits[:count]] = rest
+    return words.tobytes() if layout == USER else _restored_slowly(words.view(QUANTISED)[0])
+
+
+def _restored_slowly(state: np.void) -> bytes:
+    """The record that one of codec version 2 stands for, number by number."""
+    out = np.zeros(1, USER)
+    peaks = iter(state["peak"].tolist())
+    for name in USER.names or ():
+        if state[name].dtype != np.int8 or name == "rec_sketch":
+            out[0][name] = state[name]
+    for name in ("rank", "time", "content", "social"):
+        lanes = out[0][name].reshape(-1, state[name].shape[-1])
+        for lane, steps in zip(lanes, state[name].reshape(lanes.shape), strict=True):
+            peak = next(peaks)
+            lane[:] = [_rounded(step * peak / 127) for step in steps.tolist()]
+    return out.tobytes()
+
+
+def _rounded(number: float) -> np.float32:
+    with np.errstate(over="ignore"):
+        return np.float32(number)
 
 
 def _check_refused(values: list[bytes]) -> None:

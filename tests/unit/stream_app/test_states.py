@@ -10,7 +10,7 @@ from model_store.state import codec
 from model_store.state.arena import mark_key
 from model_store.state.layout import USER
 from stream_app.contracts.errors import StopWorker
-from stream_app.states import States
+from stream_app.states import States, term_after
 
 TOPIC, PARTITION = "g-state-changelog", 3
 
@@ -82,7 +82,7 @@ def test_the_later_owner_wins_though_the_one_before_had_taken_in_more(batch: int
     assert written_again(states, 3) == [b"a"]
 
 
-@pytest.mark.parametrize(("found", "generation", "term"), [(3, 9, 9), (9, 3, 10), (0, 0, 1)])
+@pytest.mark.parametrize(("found", "generation", "term"), [(3, 9, 9), (9, 3, 12), (0, 0, 1)])
 def test_each_owner_writes_under_a_higher_term(found: int, generation: int, term: int) -> None:
     """Above all that the changelog has, and above those of an owner in between that has not written yet."""
     states = restored((b"a", state(1, term=found)), (b"b", state(1)))
@@ -90,6 +90,13 @@ def test_each_owner_writes_under_a_higher_term(found: int, generation: int, term
     values, ends = states.encode(PARTITION, np.array([0, 1]))
     written = codec.decode([bytes(values[ends[i] : ends[i + 1]]) for i in range(2)])
     assert written["term"].tolist() == [term, term]
+
+
+def test_in_a_group_made_anew_an_owner_is_above_one_before_who_has_written_nothing_yet() -> None:
+    """Its generations begin at 1 again, where the changelog has term 9."""
+    terms = [term_after(9, generation) for generation in (1, 2, 3)]
+    assert terms == sorted(set(terms))
+    assert terms[0] > 9
 
 
 def test_what_somebody_else_wrote_in_between_is_read_at_the_next_recovery() -> None:
@@ -194,7 +201,7 @@ def test_damage_is_healed_by_what_follows(better: bytes | None, batch: int) -> N
 
 
 def test_a_newer_codec_stops_the_worker_at_once() -> None:
-    newer = (2).to_bytes(8, "little") + state(3)[8:]
+    newer = (codec.NEWEST + 1).to_bytes(8, "little") + state(3)[8:]
     with pytest.raises(StopWorker, match=r"g-state-changelog\[3\] offset 1, key b'a': the state .* upgrade"):
         restored((b"b", state(1)), (b"a", newer))
 
@@ -223,3 +230,15 @@ def test_what_leaves_is_dropped_whole() -> None:
     assert states.users == 0
     assert states.logged_to(PARTITION) is None
     assert states.restored(PARTITION, 0, generation=1) == 0
+
+
+def test_states_in_bytes_are_restored_with_rounded_sums() -> None:
+    record = np.zeros(1, USER)
+    record["version"], record["rank"] = 4, np.linspace(-1, 1, record["rank"].size).reshape(record["rank"].shape)
+    wrote, read = States(codec.IN_BYTES), States()
+    wrote[0].put([b"a"], record)
+    value, _ = wrote.encode(0, np.array([0]))
+    read.restore(0, [Record(0, b"a", bytes(value))], read_to=1)
+    found = read[0].records[:1]
+    assert found["version"] == 4
+    np.testing.assert_allclose(found["rank"], record["rank"], atol=1 / 254)

@@ -15,8 +15,8 @@ def _random_states(count: int, filled: float, seed: int = 3) -> np.ndarray:
     return words.view(USER).reshape(count)
 
 
-def _encoded(records: np.ndarray) -> list[bytes]:
-    values, ends = codec.encode(records, np.arange(len(records)))
+def _encoded(records: np.ndarray, version: int = codec.EXACT) -> list[bytes]:
+    values, ends = codec.encode(records, np.arange(len(records)), version)
     return [bytes(values[ends[i] : ends[i + 1]]) for i in range(len(records))]
 
 
@@ -96,6 +96,53 @@ VERSION_1 = bytes.fromhex(
     "0000003f00000000000000000000a0bf00000000000000400000000056c22c00947c0200934f0000020000000078e768"
     "000000000100008000000000020000004d0000000000000000000100ffff00000000008100000000"
 )
+
+
+def test_sums_in_bytes_are_off_by_half_a_step_and_the_rest_is_exact() -> None:
+    states = _lived_in(30)
+    back = codec.decode(_encoded(states, codec.IN_BYTES))
+    for name in USER.names or ():
+        if name not in ("rank", "time", "content", "social"):
+            assert back[name].tobytes() == states[name].tobytes(), name
+    for name in ("rank", "time", "content", "social"):
+        step = np.abs(states[name]).max(axis=-1, keepdims=True) / 127
+        assert (np.abs(back[name] - states[name]) <= step * 0.501).all(), name
+        assert np.abs(back[name] - states[name]).max() > 0
+
+
+def test_what_went_through_bytes_once_goes_through_unchanged() -> None:
+    once = codec.decode(_encoded(_lived_in(30), codec.IN_BYTES))
+    assert codec.decode(_encoded(once, codec.IN_BYTES)).tobytes() == once.tobytes()
+    assert codec.decode(_encoded(once)).tobytes() == once.tobytes()
+
+
+def test_empty_and_broken_sums_go_through_bytes() -> None:
+    states = np.zeros(2, USER)
+    states["time"][1, 0, 3], states["rank"][1] = np.nan, 1.0
+    empty, broken = codec.decode(_encoded(states, codec.IN_BYTES))
+    assert empty.tobytes() == states[0].tobytes()
+    assert np.isnan(broken["time"][0]).any()
+    assert (broken["rank"] == 1).all()
+
+
+def test_bytes_are_short_and_both_kinds_are_read_together() -> None:
+    states = _lived_in(4)
+    exact, short = _encoded(states), _encoded(states, codec.IN_BYTES)
+    assert sum(map(len, short)) < 0.65 * sum(map(len, exact))
+    mixed = codec.decode([exact[0], short[1], exact[2], short[3]])
+    assert mixed[[0, 2]].tobytes() == states[[0, 2]].tobytes()
+    assert mixed["version"].tolist() == states["version"].tolist()
+
+
+def _lived_in(count: int) -> np.ndarray:
+    """States with numbers where numbers are, and some ids and counters."""
+    rng = np.random.default_rng(5)
+    states = np.zeros(count, USER)
+    for name in ("rank", "time", "content", "social", "rank_weight", "time_weight"):
+        states[name] = rng.normal(0, 3, states[name].shape)
+    states["version"], states["ring"][:, :9] = np.arange(1, count + 1), rng.integers(1, 2**63, (count, 9))
+    states["bucket_head"] = 2_933_334
+    return states
 
 
 def test_version_1_is_read_for_ever() -> None:
