@@ -4,11 +4,12 @@
                       + sum over half-lives of weight * popularity      what everybody takes up now
                       + weight * what transitions add                   what follows the user's last items
 
-The vector and the weights are the user's, from the readout; the rest is the index's, and fresh with every version.
+The vector and the weights are the user's, from the readout; the rest is the index's, and fresh with every version. With
+several interests the first line is the logarithm of a sum over them, of exp(log weight + vector . item vector).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from model_store.catalog.picking import fill_seen, pick
+from model_store.catalog.candidates import Candidates
+from model_store.catalog.picking import add_interest, fill_scores, fill_seen, pick, pick_among
 from model_store.catalog.transitions import Transitions, recent_rows
 from model_store.encoder.columns import FACETS, PRIORS, VECTORS, Outputs
 from model_store.state.hashing import hash_ids
@@ -29,7 +31,8 @@ _ARRAYS = "items.npz"
 _TEXTS = "items.json"
 # 4 MiB of scores at a time: enough users for a matrix product at full speed, few enough for a shared cache to hold.
 _CHUNK_SCORES = 1 << 20
-_NORM_FLOOR = 1e-12
+_CANDIDATES, _FOLLOWERS = 800, 64  # of a user: by the search, and of each of the last items by transitions
+_CANDIDATE_USERS = 256
 _NEXT = ("bounds", "after", "share", "weight")
 
 
@@ -42,19 +45,17 @@ class Picks:
         score: float32 [n, k]; -inf where there is no item.
         facet: int8 [n, k], index into `FACETS` of the one whose vector has the largest dot product with the item.
         topic: int16 [n, k], the item's main topic; -1 where it has none.
-        because: int32 [n, k], row of the most alike (cosine) of the items last clicked; -1 where none is known.
     """
 
     item: npt.NDArray[np.int32]
     score: Float32
     facet: npt.NDArray[np.int8]
     topic: npt.NDArray[np.int16]
-    because: npt.NDArray[np.int32]
 
     def put(self, users: npt.NDArray[np.int64], picks: "Picks") -> None:
         """Replace the picks of some users (indices)."""
         self.item[users], self.score[users], self.facet[users] = picks.item, picks.score, picks.facet
-        self.topic[users], self.because[users] = picks.topic, picks.because
+        self.topic[users] = picks.topic
 
 
 class _Texts(msgspec.Struct, frozen=True):
@@ -75,6 +76,7 @@ class ItemIndex:
         topic: int16 [m], index of the main topic in the model's topics, -1 for none.
         reasons: the facets that may be given as the reason of a pick: those the model was trained for.
         transitions: which item follows which.
+        candidates: what finds the items worth scoring, where there are too many to score all; see `searched`.
         priors: float32 [m, PRIORS], logarithms of how popular the items are, by half-life; zeros where nobody counted.
     """
 
@@ -87,7 +89,7 @@ class ItemIndex:
     reasons: tuple[str, ...] = FACETS
     transitions: Transitions | None = None
     priors: Float32 = field(default_factory=lambda: np.zeros((0, PRIORS), np.float32))
-    _directions: Float32 = field(init=False, repr=False)
+    candidates: Candidates | None = None
     _factors: Float32 = field(init=False, repr=False)
     _rows: HashRows = field(init=False, repr=False)
     _allowed: npt.NDArray[np.bool_] = field(init=False, repr=False)
@@ -105,14 +107,16 @@ class ItemIndex:
             raise ValueError(f"the transitions are of {len(self.transitions.bounds) - 1} items, not of {count}")
         if not self.reasons or not set(self.reasons) <= set(FACETS):
             raise ValueError(f"reasons must be some of {FACETS}, got {self.reasons}")
-        lengths = np.linalg.norm(self.vectors, axis=1, keepdims=True)
-        object.__setattr__(self, "_directions", self.vectors / np.maximum(lengths, np.float32(_NORM_FLOOR)))
         object.__setattr__(self, "_factors", np.concatenate([self.vectors, self.priors], axis=1))
         object.__setattr__(self, "_allowed", np.array([facet in self.reasons for facet in FACETS]))
         object.__setattr__(self, "_rows", HashRows(self.hashes))
 
     def __len__(self) -> int:
         return len(self.item_ids)
+
+    def is_finite(self) -> bool:
+        """Whether all that scores are made of are numbers."""
+        return all(bool(np.isfinite(column).all()) for column in (self.vectors, self.bias, self.priors))
 
     def recommend(
         self,
@@ -122,25 +126,77 @@ class ItemIndex:
         k: int,
         skip_last: npt.NDArray[np.bool_],
     ) -> Picks:
-        """The k best items that a user has not seen, for the users in `records[rows]` (n of them).
+        """The k best items that a user has not seen, for the users in `records[rows]` (n of them); with `candidates`
+        about the best ones.
 
         `outputs`: float32 [n, width] from the readout. `skip_last`: bool [n], whether to leave out what
         was recommended last (`rec_item`) too. Seen is what the state's filter says (`state.seen` on its errors).
         Runs without the GIL but for numpy's matrix product, which releases it too; thread-safe.
         """
+        if self.candidates is None:
+            return self._best_of_all(records, rows, outputs, k, skip_last)
+        picks = self._best_of_candidates(self.candidates, records, rows, outputs, k, skip_last)
+        short = np.flatnonzero(picks.item[:, min(k, len(self)) - 1] < 0)
+        if len(short):  # they have seen most of their candidates
+            picks.put(short, self._best_of_all(records, rows[short], outputs[short], k, skip_last[short]))
+        return picks
+
+    def searched(self, outputs: Float32) -> "ItemIndex":
+        """The same items with `candidates`, for users such as these (`outputs`: float32 [n, width]). 15 s for a million
+        items. Raises ImportError without the extra `large`."""
+        users = np.concatenate([_factors(outputs), *(factors for factors, _ in _further(outputs))])
+        return replace(self, candidates=Candidates.of(self._factors, self.bias, users))
+
+    def _best_of_candidates(
+        self,
+        candidates: Candidates,
+        records: npt.NDArray[np.void],
+        rows: npt.NDArray[np.int64],
+        outputs: Float32,
+        k: int,
+        skip_last: npt.NDArray[np.bool_],
+    ) -> Picks:
+        picks = _no_picks(len(rows), k)
+        for start in range(0, len(rows), _CANDIDATE_USERS):
+            part = slice(start, min(len(rows), start + _CANDIDATE_USERS))
+            items = self._candidates_of(candidates, records, rows[part], outputs[part])
+            pick_among(
+                items, self.scores_of(items, records, rows[part], outputs[part]), self.hashes, self.vectors, self.topic,
+                self._allowed, records, rows[part], np.ascontiguousarray(outputs[part, DIM:VECTORS]), skip_last[part],
+                picks.item[part], picks.score[part], picks.facet[part], picks.topic[part],
+            )  # fmt: skip
+        return picks
+
+    def _candidates_of(
+        self, candidates: Candidates, records: npt.NDArray[np.void], rows: npt.NDArray[np.int64], outputs: Float32
+    ) -> npt.NDArray[np.int32]:
+        """int32 [n, c], each item once; -1 for none."""
+        by_interest = [_factors(outputs), *(factors for factors, _ in _further(outputs))]
+        found = [candidates.search(factors, _CANDIDATES).astype(np.int32) for factors in by_interest]
+        if self.transitions is not None:
+            found.append(self.transitions.followers(self._recent(records, rows), _FOLLOWERS))
+        return _distinct(np.concatenate(found, axis=1)) if len(found) > 1 else found[0]
+
+    def _best_of_all(
+        self,
+        records: npt.NDArray[np.void],
+        rows: npt.NDArray[np.int64],
+        outputs: Float32,
+        k: int,
+        skip_last: npt.NDArray[np.bool_],
+    ) -> Picks:
         count, wanted = len(rows), min(k, len(self))
         picks = _no_picks(count, k)
         step = max(1, min(count, _CHUNK_SCORES // max(1, len(self))))
         buffer = np.empty((step, len(self)), np.float32)
         for start in range(0, count if wanted else 0, step):
             part = slice(start, min(count, start + step))
-            scores = np.matmul(_factors(outputs[part]), self._factors.T, out=buffer[: part.stop - start])
-            recent = recent_rows(records, rows[part], self.hashes, self._rows.slots)
-            self._add_transitions(scores, recent, outputs[part])
+            scores = self._dots(outputs[part], buffer[: part.stop - start])
+            self._add_transitions(scores, self._recent(records, rows[part]), outputs[part])
             pick(
-                scores, self.bias, self.hashes, self._rows.slots, self.vectors, self._directions, self.topic,
-                self._allowed, records, rows[part], np.ascontiguousarray(outputs[part, DIM:VECTORS]), skip_last[part],
-                picks.item[part], picks.score[part], picks.facet[part], picks.topic[part], picks.because[part],
+                scores, self.bias, self.hashes, self.vectors, self.topic, self._allowed,
+                records, rows[part], np.ascontiguousarray(outputs[part, DIM:VECTORS]), skip_last[part],
+                picks.item[part], picks.score[part], picks.facet[part], picks.topic[part],
             )  # fmt: skip
         return picks
 
@@ -152,18 +208,46 @@ class ItemIndex:
 
     def scores(self, records: npt.NDArray[np.void], rows: npt.NDArray[np.int64], outputs: Float32) -> Float32:
         """float32 [n, m] of the users in `records[rows]`, `outputs` being theirs from the readout."""
-        return self.score(outputs, recent_rows(records, rows, self.hashes, self._rows.slots))
+        return self.score(outputs, self._recent(records, rows))
 
     def score(self, outputs: Float32, recent: npt.NDArray[np.int32]) -> Float32:
         """float32 [n, m] of the readout's `outputs` and the users' last items (int32 [n, 3], newest first, -1 for
         none)."""
-        scores = _factors(outputs) @ self._factors.T + self.bias
+        scores = self._dots(outputs, np.empty((len(outputs), len(self)), np.float32)) + self.bias
         self._add_transitions(scores, recent, outputs)
+        return scores
+
+    def scores_of(
+        self,
+        items: npt.NDArray[np.int32],
+        records: npt.NDArray[np.void],
+        rows: npt.NDArray[np.int64],
+        outputs: Float32,
+    ) -> Float32:
+        """float32 [n, k], the same of chosen items only: int32 [n, k] rows of the index, -inf where one is -1."""
+        scores = np.empty(items.shape, np.float32)
+        fill_scores(_factors(outputs), items, self._factors, self.bias, scores)
+        for factors, log_weight in _further(outputs):
+            more = np.empty_like(scores)
+            fill_scores(factors, items, self._factors, self.bias, more)
+            add_interest(scores, more, log_weight)
+        if self.transitions is not None:
+            self.transitions.add_to_items(scores, items, self._recent(records, rows), Outputs.of(outputs).transitions)
         return scores
 
     def rows_of(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
         """int64 of the same shape: rows of items by the hashes of their ids, -1 for those not here."""
         return self._rows.rows(hashes)
+
+    def _dots(self, outputs: Float32, out: Float32) -> Float32:
+        """`out`, float32 [n, m], filled with everything but biases and transitions."""
+        np.matmul(_factors(outputs), self._factors.T, out=out)
+        for factors, log_weight in _further(outputs):
+            add_interest(out, factors @ self._factors.T, log_weight)
+        return out
+
+    def _recent(self, records: npt.NDArray[np.void], rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
+        return recent_rows(records, rows, self.hashes, self._rows.slots)
 
     def _add_transitions(self, scores: Float32, recent: npt.NDArray[np.int32], outputs: Float32) -> None:
         if self.transitions is not None:
@@ -229,6 +313,22 @@ def _factors(outputs: Float32) -> Float32:
     return np.concatenate([of.vector, of.priors], axis=1)
 
 
+def _further(outputs: Float32) -> list[tuple[Float32, Float32]]:
+    """The same of each further interest, and float32 [n], the logarithm of how much it counts."""
+    of = Outputs.of(outputs)
+    return [
+        (np.concatenate([of.further[:, place], of.priors], axis=1), np.ascontiguousarray(of.log_weights[:, place]))
+        for place in range(of.further.shape[1])
+    ]
+
+
+def _distinct(items: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+    """Sorted, with -1 for what comes again."""
+    items = np.sort(items, axis=1)
+    items[:, 1:][items[:, 1:] == items[:, :-1]] = -1
+    return items
+
+
 def main_topic(item_topics: Float32) -> npt.NDArray[np.int16]:
     """int16 [m]: for each item the rarest of the topics it has most of, -1 where it has none."""
     if item_topics.shape[1] == 0:
@@ -253,5 +353,4 @@ def _no_picks(count: int, k: int) -> Picks:
         score=np.full((count, k), -np.inf, np.float32),
         facet=np.zeros((count, k), np.int8),
         topic=np.full((count, k), -1, np.int16),
-        because=np.full((count, k), -1, np.int32),
     )

@@ -1,4 +1,4 @@
-"""The compiled part of `index.py`: the k best unseen items out of all scores, and the reasons for them.
+"""The compiled part of `index.py`: the k best unseen items out of all scores, and the facets that speak for them.
 
 A heap keeps the k best so far; only an item that beats its worst is looked up among the seen ones, which for k = 10
 of 5,000 items is about 60 items and those seen ones that score high.
@@ -8,8 +8,7 @@ import numpy as np
 from numba import njit
 
 from model_store.kernels import kernel
-from model_store.state.layout import DIM, REC_ITEMS, RING
-from model_store.state.lookup import find
+from model_store.state.layout import DIM, REC_ITEMS
 from model_store.state.seen import is_seen
 
 _BLOCK = 32
@@ -17,19 +16,34 @@ _BLOCK = 32
 
 @kernel
 def pick(  # type: ignore[no-untyped-def]
-    scores, bias, hashes, slots, vectors, directions, topics, allowed, records, rows, facets, skip_last,
-    out_item, out_score, out_facet, out_topic, out_because,
+    scores, bias, hashes, vectors, topics, allowed, records, rows, facets, skip_last,
+    out_item, out_score, out_facet, out_topic,
 ):  # fmt: skip
-    """Fill the five output columns for n users; what they held before stays where there are fewer than k items."""
-    ring = np.empty(RING, np.int64)
+    """Fill the four output columns for n users; what they held before stays where there are fewer than k items."""
     for i in range(len(rows)):
         found = _select(scores[i], bias, hashes, records, rows[i], skip_last[i], out_item[i], out_score[i])
-        known = _ring_rows(records[rows[i]], hashes, slots, ring)
         for j in range(found):
             item = out_item[i, j]
             out_topic[i, j] = topics[item]
             out_facet[i, j] = _best_facet(vectors[item], facets[i], allowed)
-            out_because[i, j] = _most_alike(directions, item, ring, known)
+
+
+@kernel
+def pick_among(  # type: ignore[no-untyped-def]
+    items, scores, hashes, vectors, topics, allowed, records, rows, facets, skip_last,
+    out_item, out_score, out_facet, out_topic,
+):  # fmt: skip
+    """The same out of some items of each user: int32 [n, c] and their scores; -inf is no item's."""
+    no_bias = np.zeros(items.shape[1], np.float32)
+    own, place = np.empty(items.shape[1], np.uint64), np.empty(out_item.shape[1], np.int32)
+    for i in range(len(rows)):
+        for j in range(len(own)):
+            own[j] = hashes[items[i, j]]
+        found = _select(scores[i], no_bias, own, records, rows[i], skip_last[i], place, out_score[i])
+        for j in range(found):
+            item = items[i, place[j]]
+            out_item[i, j], out_topic[i, j] = item, topics[item]
+            out_facet[i, j] = _best_facet(vectors[item], facets[i], allowed)
 
 
 @kernel
@@ -43,7 +57,7 @@ def _select(scores, bias, hashes, records, row, skip_last, out_item, out_score):
             continue
         for j in range(start, stop):
             score = scores[j] + bias[j]
-            if size == k and score <= worst:
+            if score == -np.inf or (size == k and score <= worst):
                 continue
             if is_seen(records, row, hashes[j]) or (skip_last and _was_last(records[row], hashes[j])):
                 continue
@@ -81,23 +95,10 @@ def _was_last(record, item):  # type: ignore[no-untyped-def]
     return False
 
 
-@kernel
-def _ring_rows(record, hashes, slots, out):  # type: ignore[no-untyped-def]
-    """Rows of the known items of the last clicks; returns how many."""
-    known = 0
-    for slot in range(RING):
-        if record.ring[slot] != np.uint64(0):
-            row = find(hashes, slots, record.ring[slot])
-            if row >= 0:
-                out[known] = row
-                known += 1
-    return known
-
-
 @njit(nogil=True, cache=True, fastmath=True)
 def _dot(a, b):  # type: ignore[no-untyped-def]
     total = np.float32(0.0)
-    for d in range(DIM):
+    for d in range(len(a)):
         total += a[d] * b[d]
     return total
 
@@ -114,13 +115,26 @@ def _best_facet(vector, facets, allowed):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _most_alike(directions, item, ring, known):  # type: ignore[no-untyped-def]
-    best, largest = np.int64(-1), np.float32(-np.inf)
-    for slot in range(known):
-        alike = _dot(directions[item], directions[ring[slot]])
-        if alike > largest:
-            best, largest = ring[slot], alike
-    return best
+def fill_scores(factors, items, item_factors, bias, out):  # type: ignore[no-untyped-def]
+    """out: float32 [n, k], user i's factors times those of its items, and their biases; -inf where the item is -1."""
+    for i in range(len(items)):
+        for j in range(items.shape[1]):
+            item = items[i, j]
+            out[i, j] = _dot(factors[i], item_factors[item]) + bias[item] if item >= 0 else np.float32(-np.inf)
+
+
+@kernel
+def add_interest(scores, more, log_weight):  # type: ignore[no-untyped-def]
+    """scores: float32 [n, m], in place the logarithm of exp(scores) + exp(more + log_weight); log_weight: float32 [n].
+
+    Where both are -inf it stays.
+    """
+    for i in range(len(scores)):
+        for j in range(scores.shape[1]):
+            other = more[i, j] + log_weight[i]
+            high, low = max(scores[i, j], other), min(scores[i, j], other)
+            if high > -np.inf:
+                scores[i, j] = high + np.log1p(np.exp(low - high))
 
 
 @kernel

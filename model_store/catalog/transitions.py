@@ -76,12 +76,27 @@ class Transitions:
 
     def add_to(self, scores: Float32, recent: Int32, more: Float32 | None = None) -> None:
         """Add to float32 [n, m] scores, in place; `recent` as in `shares`, `more` (float32 [n]) on top of `weight`."""
-        weight = np.full(len(scores), self.weight, np.float32)
-        if more is not None:
-            weight += more
+        weight = self._weights(len(scores), more)
         if weight.any() and len(self.after):
             lags = np.array(LAG_WEIGHTS, np.float32)
             _add_logs(scores, recent, lags, self.bounds, self.after, self.share, weight)
+
+    def add_to_items(self, scores: Float32, items: Int32, recent: Int32, more: Float32 | None = None) -> None:
+        """The same for chosen items only: float32 [n, k] scores of int32 [n, k] items, nothing where one is -1."""
+        weight = self._weights(len(scores), more)
+        if weight.any() and len(self.after):
+            lags = np.array(LAG_WEIGHTS, np.float32)
+            _add_logs_to_items(scores, items, recent, lags, self.bounds, self.after, self.share, weight)
+
+    def followers(self, recent: Int32, most: int) -> Int32:
+        """int32 [n, 3 * most]: what follows each of the `recent` items most often, -1 where there is no more."""
+        out = np.full((len(recent), recent.shape[1] * most), -1, np.int32)
+        _fill_followers(recent, self.bounds, self.after, self.share, most, out)
+        return out
+
+    def _weights(self, count: int, more: Float32 | None) -> Float32:
+        weight = np.full(count, self.weight, np.float32)
+        return weight if more is None else weight + more
 
 
 def recent_rows(records: npt.NDArray[np.void], rows: Int64, hashes: npt.NDArray[np.uint64], slots: Int64) -> Int32:
@@ -131,3 +146,45 @@ def _add_logs(scores, recent, lags, bounds, after, share, weight):  # type: igno
             follower = touched[place]
             scores[i, follower] += weight[i] * np.log1p(total[follower] / np.float32(UNIT))
             total[follower] = 0
+
+
+@kernel
+def _add_logs_to_items(scores, items, recent, lags, bounds, after, share, weight):  # type: ignore[no-untyped-def]
+    for i in range(len(items)):
+        for j in range(items.shape[1]):
+            total = np.float32(0.0)
+            for lag in range(len(lags)):
+                if recent[i, lag] >= 0 and items[i, j] >= 0:
+                    total += lags[lag] * _share_of(recent[i, lag], items[i, j], bounds, after, share)
+            scores[i, j] += weight[i] * np.log1p(total / np.float32(UNIT))
+
+
+@kernel
+def _share_of(first, second, bounds, after, share):  # type: ignore[no-untyped-def]
+    """Share of a pair, 0 where there is none: a binary search among those of the first item."""
+    low, high = bounds[first], bounds[first + 1]
+    while low < high:
+        middle = (low + high) // 2
+        if after[middle] < second:
+            low = middle + 1
+        else:
+            high = middle
+    return share[low] if low < bounds[first + 1] and after[low] == second else np.float32(0.0)
+
+
+@kernel
+def _fill_followers(recent, bounds, after, share, most, out):  # type: ignore[no-untyped-def]
+    """The ones with the largest shares, kept sorted while they are found."""
+    held = np.empty(most, np.float32)
+    for i in range(len(recent)):
+        for lag in range(recent.shape[1]):
+            item, size, own = recent[i, lag], 0, out[i, lag * most : (lag + 1) * most]
+            for pair in range(bounds[item], bounds[item + 1]) if item >= 0 else range(0):
+                if size == most and share[pair] <= held[most - 1]:
+                    continue
+                size = min(size + 1, most)
+                at = size - 1
+                while at > 0 and held[at - 1] < share[pair]:
+                    held[at], own[at] = held[at - 1], own[at - 1]
+                    at -= 1
+                held[at], own[at] = share[pair], after[pair]

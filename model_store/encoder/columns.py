@@ -21,19 +21,28 @@ PRIORS = len(POPULARITY_HALF_LIVES_DAYS)
 BLEND = PRIORS + 1
 """Columns at the end of an output row: how much a user's scores take from each popularity, and from transitions."""
 
+INTEREST = DIM + 1
+"""Columns of each further interest, at the very end: its vector, and the logarithm of how much it counts.
+
+There are fewer topics than that (at most FACET_DIM), so the width of a row tells how many interests it has.
+"""
+
 Float32 = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """Named views (no copies) of output rows, float32 [n, VECTORS + topics + BLEND].
+    """Named views (no copies) of output rows, float32 [n, VECTORS + topics + BLEND + further * INTEREST].
 
     Attributes:
-        vector: [n, DIM], all dimensions of interest in one; `catalog.index` says how it scores items.
+        vector: [n, DIM], all dimensions of interest in one; the first of several interests. `catalog.index` says how
+            it scores items.
         behaviour, social, content: [n, DIM], one dimension of interest each.
         topics: [n, topics], probabilities that sum to 1.
         priors: [n, PRIORS], the weight of each of the items' popularity columns.
         transitions: [n], what is added to the weight of item transitions.
+        further: [n, further, DIM], the other interests' vectors.
+        log_weights: [n, further], how much each of them counts beside `vector`, whose logarithm is 0.
     """
 
     vector: Float32
@@ -43,18 +52,37 @@ class Outputs:
     topics: Float32
     priors: Float32
     transitions: Float32
+    further: Float32
+    log_weights: Float32
 
     @staticmethod
     def of(rows: Float32) -> "Outputs":
         """Split output rows."""
         vector, behaviour, social, content = (rows[:, i * DIM : (i + 1) * DIM] for i in range(len(FACETS) + 1))
-        topics, blend = rows[:, VECTORS:-BLEND], rows[:, -BLEND:]
-        return Outputs(vector, behaviour, social, content, topics, blend[:, :PRIORS], blend[:, PRIORS])
+        blend, further = _ends(rows.shape[1])
+        topics, priors = rows[:, VECTORS:blend], rows[:, blend : blend + PRIORS]
+        more = rows[:, further:].reshape(len(rows), (rows.shape[1] - further) // INTEREST, INTEREST)
+        return Outputs(
+            vector, behaviour, social, content, topics, priors, rows[:, blend + PRIORS], more[..., :DIM], more[..., DIM]
+        )
+
+    def dots(self, items: Float32) -> Float32:
+        """float32 [n, m] with items' vectors (float32 [m, DIM]): log sum over interests of exp(log weight + dot)."""
+        dots = self.vector @ items.T
+        for place in range(self.further.shape[1]):
+            dots = np.logaddexp(dots, self.further[:, place] @ items.T + self.log_weights[:, place, None])
+        return dots
 
 
 def shown(rows: Float32) -> Float32:
-    """What readers are shown of output rows: float32 [n, VECTORS + topics], without the blend. A view."""
-    return rows[:, :-BLEND]
+    """What readers are shown of output rows: float32 [n, VECTORS + topics], without what scores are made of. A view."""
+    return rows[:, : _ends(rows.shape[1])[0]]
+
+
+def _ends(width: int) -> tuple[int, int]:
+    """Where in a row of that width the topics end, and the blend."""
+    further = width - (width - VECTORS - BLEND) // INTEREST * INTEREST
+    return further - BLEND, further
 
 
 __all__ = [
@@ -63,6 +91,7 @@ __all__ = [
     "CONTENT",
     "FACETS",
     "FEATURES",
+    "INTEREST",
     "POPULARITY_HALF_LIVES_DAYS",
     "PRIORS",
     "SOCIAL",

@@ -1,10 +1,15 @@
 """What networks are made of: variables as they begin, and the steps between them."""
 
+from collections.abc import Callable
+from itertools import count
 from typing import Any
 
 import numpy as np
 
 from model_store.encoder.runtime import tf
+
+Drop = Callable[[Any], Any]
+"""Gives activations back with some of them dropped, and the others larger by as much."""
 
 _EPSILON = 1e-6  # of mean squares; a lane's mean square is 1e-4 and more as soon as it holds an item
 
@@ -20,9 +25,17 @@ def gated(values: Any) -> Any:
     return gate * tf.sigmoid(gate) * value
 
 
-def dropped(values: Any, share: float) -> Any:
-    """With that share of them dropped; 0 when serving."""
-    return tf.nn.dropout(values, share) if share else values
+def dropping(share: float, seed: Any) -> Drop:
+    """Drops that share. `seed`, int64 [2], decides which: a step that is made again drops the same ones."""
+    if not share:
+        return nothing_dropped
+    calls = count()
+    return lambda values: tf.nn.experimental.stateless_dropout(values, share, tf.random.fold_in(seed, next(calls)))
+
+
+def nothing_dropped(values: Any) -> Any:
+    """As they are: for serving."""
+    return values
 
 
 def weights(rng: np.random.Generator, rows: int, columns: int) -> Any:

@@ -6,11 +6,15 @@
     social ─────────────────────────────────────────────────────────────── fixed projection ── social
     vector | content ──────────────────────────────────────────────────────── linear, softmax ── topics
     vector | log-weights ──────────────────────────────────────────────────────────── linear ── blend
+    (before the norm) ──── for each further interest a gated block of its own, norm ── vector, log weight
 
 `vector`, `behaviour` and `content` are each trained to give the next item a high dot product, so their dots with an
 item can be compared. `social` is not trained: no public set of ratings has follows with times. It is a fixed, length-
 preserving projection of the mean of the followees' vectors, good for telling whose followees are alike, and it does
 not touch `vector`.
+
+With several interests (an option) an item scores by all of them, log sum exp(log weight + dot): a user of two tastes
+need not be one in between. The first one's vector is `vector`.
 
 `blend` says how much of a score is to come from what is popular now and from what follows what. It starts at zero and
 is learnt from the stream (`training.online`), where there is a now.
@@ -20,12 +24,12 @@ Normalization, 2019.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from model_store.encoder.columns import BANK, BLEND, CONTENT, FEATURES, SOCIAL, VECTORS, WEIGHTS
-from model_store.encoder.layers import dropped, gated, normalised, ones, weights, zeros
+from model_store.encoder.columns import BANK, BLEND, CONTENT, FEATURES, INTEREST, SOCIAL, VECTORS, WEIGHTS
+from model_store.encoder.layers import Drop, gated, normalised, nothing_dropped, ones, weights, zeros
 from model_store.encoder.runtime import tf
 from model_store.state.layout import DIM, FACET_DIM, LANES
 
@@ -35,15 +39,25 @@ _SOCIAL_SEED = 20240817
 _FUSED_WIDTH = LANES * DIM + FACET_DIM + LANES + 1
 
 
+class Interest(NamedTuple):
+    """One of a user's interests: float32 [n, DIM] `vector`, float32 [n] `log_weight`."""
+
+    vector: Any
+    log_weight: Any
+
+
 class ReadoutNetwork(tf.Module):
     """The trainable weights, and the computation for training and serving.
 
     `trainable_variables` are the weights; `outputs` is what is exported.
     """
 
-    def __init__(self, topics: int, seed: int) -> None:
+    def __init__(self, topics: int, seed: int, interests: int = 1) -> None:
+        """Raises ValueError for more topics than the content lane has room for."""
         super().__init__(name="readout")
-        self.topic_count = topics
+        if topics > FACET_DIM:
+            raise ValueError(f"at most {FACET_DIM} topics fit the content lane, got {topics}")
+        self.topic_count, self.interest_count = topics, interests
         self.traces = 0
         rng = np.random.default_rng(seed)
         self._gate_in = weights(rng, _FUSED_WIDTH, 2 * _HIDDEN)
@@ -60,6 +74,7 @@ class ReadoutNetwork(tf.Module):
         self._topics_bias = zeros(topics)
         self._blend = tf.Variable(np.zeros((DIM + LANES + 1, BLEND), np.float32))
         self._blend_bias = zeros(BLEND)
+        self._further = [_Head(rng) for _ in range(interests - 1)]
         self._social = tf.constant(_orthonormal_rows(FACET_DIM, DIM, _SOCIAL_SEED))
 
     @property
@@ -68,16 +83,28 @@ class ReadoutNetwork(tf.Module):
         of_stream = {id(self._blend), id(self._blend_bias)}
         return [weight for weight in self.trainable_variables if id(weight) not in of_stream]
 
-    def vector(self, features: Any, dropout: float = 0.0) -> Any:
-        """float32 [n, DIM] of float32 [n, FEATURES]; `dropout` is the share of activations dropped, in training."""
+    def vector(self, features: Any, dropped: Drop = nothing_dropped) -> Any:
+        """float32 [n, DIM] of float32 [n, FEATURES]; `dropped` drops activations, in training."""
+        return self._first(self._stream(features, dropped))
+
+    def interests(self, features: Any, dropped: Drop = nothing_dropped) -> list[Interest]:
+        """All of them; the first one's vector is `vector`, and its log weight 0."""
+        stream = self._stream(features, dropped)
+        first = Interest(self._first(stream), tf.zeros_like(stream[:, 0]))
+        return [first, *(head(stream, dropped) for head in self._further)]
+
+    def _first(self, stream: Any) -> Any:
+        return normalised(stream) * self._final_gain
+
+    def _stream(self, features: Any, dropped: Drop) -> Any:
         fused = tf.concat(
             [normalised_lanes(features), normalised(features[:, CONTENT]), 0.5 * features[:, WEIGHTS]], axis=1
         )
-        hidden = gated(dropped(fused, dropout) @ self._gate_in + self._bias_in)
-        stream = dropped(hidden, dropout) @ self._gate_out + self._bias_out
+        hidden = gated(dropped(fused) @ self._gate_in + self._bias_in)
+        stream = dropped(hidden) @ self._gate_out + self._bias_out
         for gain, wide, narrow in self._blocks:
-            stream += dropped(gated((normalised(stream) * gain) @ wide), dropout) @ narrow
-        return normalised(stream) * self._final_gain
+            stream += dropped(gated((normalised(stream) * gain) @ wide)) @ narrow
+        return stream
 
     def behaviour(self, features: Any) -> Any:
         """float32 [n, DIM] from the bank alone."""
@@ -108,14 +135,34 @@ class ReadoutNetwork(tf.Module):
         return True
 
     def outputs(self, features: Any) -> Any:
-        """float32 [n, VECTORS + topics + BLEND]: vector, behaviour, social, content, topic probabilities, blend."""
+        """float32 [n, VECTORS + topics + BLEND + further * INTEREST]: vector, behaviour, social, content, topic
+        probabilities, blend, and each further interest."""
         self.traces += 1
-        vector = self.vector(features)
+        (vector, _), *further = self.interests(features)
         parts = [vector, self.behaviour(features), self.social(features), self.content(features)]
         if self.topic_count:
             parts.append(tf.nn.softmax(self.topic_logits(features, vector)))
         parts.append(self.blend(features, vector))
-        return tf.ensure_shape(tf.concat(parts, axis=1), [None, VECTORS + self.topic_count + BLEND])
+        for interest in further:
+            parts += [interest.vector, interest.log_weight[:, None]]
+        width = VECTORS + self.topic_count + BLEND + len(further) * INTEREST
+        return tf.ensure_shape(tf.concat(parts, axis=1), [None, width])
+
+
+class _Head(tf.Module):
+    """What one further interest is read by."""
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        super().__init__(name="head")
+        self._gain, self._final_gain = ones(DIM), ones(DIM)
+        self._wide, self._narrow = weights(rng, DIM, 2 * _HIDDEN), weights(rng, _HIDDEN, DIM)
+        self._counts, self._counts_bias = tf.Variable(np.zeros((DIM, 1), np.float32)), zeros(1)
+
+    def __call__(self, stream: Any, dropped: Drop) -> Interest:
+        steady = normalised(stream) * self._gain
+        own = stream + dropped(gated(steady @ self._wide)) @ self._narrow
+        log_weight = steady @ self._counts + self._counts_bias
+        return Interest(normalised(own) * self._final_gain, log_weight[:, 0])
 
 
 def signature() -> Any:

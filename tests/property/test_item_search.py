@@ -5,10 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model_store.catalog.index import ItemIndex
-from model_store.encoder.columns import FACETS
+from model_store.encoder.columns import BLEND, VECTORS
 from model_store.state.layout import DIM, REC_ITEMS, RING, USER
-
-WIDTH = (1 + len(FACETS)) * DIM
 
 
 @settings(max_examples=150, deadline=None)
@@ -35,7 +33,7 @@ def test_picks_are_a_sorted_list_without_what_is_left_out(
     clicked, offered = rng.integers(0, items, seen), rng.permutation(items)[:last]
     records["ring"][0, :seen] = index.hashes[clicked]
     records["rec_item"][0, : len(offered)] = (index.hashes[offered] & np.uint64(0xFFFFFFFF)).astype(np.uint32)
-    outputs = np.zeros((1, WIDTH), np.float32)
+    outputs = np.zeros((1, VECTORS + BLEND), np.float32)
     outputs[0, 0] = 1.0
 
     picks = index.recommend(records, np.zeros(1, np.int64), outputs, k, np.array([skip]))

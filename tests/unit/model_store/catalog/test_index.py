@@ -9,7 +9,7 @@ import pytest
 
 from model_store.catalog.index import ItemIndex, Picks, main_topic
 from model_store.catalog.transitions import UNIT, Transitions
-from model_store.encoder.columns import BLEND, FACETS, PRIORS, VECTORS
+from model_store.encoder.columns import BLEND, FACETS, INTEREST, PRIORS, VECTORS
 from model_store.state.arena import Arena
 from model_store.state.hashing import hash_id, hash_ids
 from model_store.state.layout import DIM, FACET_DIM, REC_ITEMS
@@ -32,7 +32,7 @@ class World:
     history: list[list[int]]
 
 
-def make_world(users: int, items: int, clicks: int, seed: int = 0) -> World:
+def make_world(users: int, items: int, clicks: int, seed: int = 0, interests: int = 1) -> World:
     rng = np.random.default_rng(seed)
     ids = tuple(f"item-{number}" for number in range(items + 3))  # the last three are not in the index
     index = ItemIndex.of(
@@ -53,7 +53,8 @@ def make_world(users: int, items: int, clicks: int, seed: int = 0) -> World:
     known = item < items
     transitions = Transitions.count(user[known], item[known], items).weighted(WEIGHT)
     index = replace(index, transitions=transitions, priors=_normal(rng, items, PRIORS))
-    return World(index, arena.records, _normal(rng, users, VECTORS + TOPICS + BLEND), history)
+    width = VECTORS + TOPICS + BLEND + (interests - 1) * INTEREST
+    return World(index, arena.records, _normal(rng, users, width), history)
 
 
 def _normal(rng: np.random.Generator, *shape: int) -> npt.NDArray[np.float32]:
@@ -65,18 +66,29 @@ def recommend(world: World, k: int, skip: bool = False) -> Picks:
     return world.index.recommend(world.records, np.arange(users), world.outputs, k, np.full(users, skip))
 
 
+def naive_scores(world: World) -> npt.NDArray[np.float64]:
+    """float64 [users, items], one summand after the other."""
+    outputs, index, blend = world.outputs.astype(np.float64), world.index, VECTORS + TOPICS
+    total = np.exp(outputs[:, :DIM] @ index.vectors.T)
+    for start in range(blend + BLEND, outputs.shape[1], INTEREST):
+        vector, log_weight = outputs[:, start : start + DIM], outputs[:, start + DIM]
+        total += np.exp(log_weight)[:, None] * np.exp(vector @ index.vectors.T)
+    scores: npt.NDArray[np.float64] = np.log(total) + index.bias
+    scores += outputs[:, blend : blend + PRIORS] @ index.priors.T
+    assert index.transitions is not None
+    for user, history in enumerate(world.history):
+        last = [item if item < len(index) else -1 for item in history[:-4:-1]]
+        shares = index.transitions.shares(np.array([last], np.int32))[0]
+        scores[user] += (WEIGHT + outputs[user, blend + PRIORS]) * np.log1p(shares / UNIT)
+    return scores
+
+
+@pytest.mark.parametrize("interests", [1, 2, 4])
 @pytest.mark.parametrize(("users", "items", "clicks", "k"), [(40, 200, 30, 10), (5, 12, 4, 10), (300, 1000, 60, 3)])
-def test_picks_are_the_best_unseen_items(users: int, items: int, clicks: int, k: int) -> None:
-    world = make_world(users, items, clicks)
-    picks = recommend(world, k)
-    outputs, index = world.outputs.astype(np.float64), world.index
-    scores = outputs[:, :DIM] @ index.vectors.T + index.bias + outputs[:, -BLEND:-1] @ index.priors.T
-    assert world.index.transitions is not None
+def test_picks_are_the_best_unseen_items(users: int, items: int, clicks: int, k: int, interests: int) -> None:
+    world = make_world(users, items, clicks, interests=interests)
+    picks, scores = recommend(world, k), naive_scores(world)
     for user in range(users):
-        last = [item if item < items else -1 for item in world.history[user][: -1 - min(3, clicks) : -1]]
-        scores[user] += (WEIGHT + outputs[user, -1]) * np.log1p(
-            world.index.transitions.shares(np.array([last], np.int32))[0] / UNIT
-        )
         seen = world.index.seen(world.records, np.array([user]))[0]
         best = [item for item in np.argsort(-scores[user]).tolist() if not seen[item]][:k]
         assert picks.item[user].tolist() == best + [-1] * (k - len(best))
@@ -96,7 +108,6 @@ def test_where_everything_was_seen_there_is_nothing() -> None:
     picks = recommend(world, k=5)
     assert (picks.item == -1).all()
     assert (picks.topic == -1).all()
-    assert (picks.because == -1).all()
 
 
 def test_what_was_recommended_last_is_left_out_on_request() -> None:
@@ -130,21 +141,15 @@ def test_a_facet_that_was_not_trained_is_no_reason() -> None:
     assert set(np.unique(picks.facet)) == {FACETS.index("behaviour"), FACETS.index("content")}
 
 
-def test_because_names_the_most_alike_of_the_last_clicks() -> None:
-    world = make_world(users=20, items=400, clicks=50)
-    picks = recommend(world, 6)
-    length = np.linalg.norm(world.index.vectors.astype(np.float64), axis=1, keepdims=True)
-    direction = world.index.vectors / length
-    for user, slot in np.ndindex(20, 6):
-        clicked = sorted({item for item in world.history[user][-50:] if item < 400})
-        alike = direction[clicked] @ direction[picks.item[user, slot]]
-        assert picks.because[user, slot] == clicked[int(alike.argmax())]
-
-
-def test_a_user_without_known_clicks_has_no_because() -> None:
-    world = make_world(users=2, items=50, clicks=3)
-    world.records["ring"][0] = 0
-    assert (recommend(world, 4).because[0] == -1).all()
+@pytest.mark.parametrize("interests", [1, 3])
+def test_chosen_items_score_as_all_do(interests: int) -> None:
+    world = make_world(users=25, items=120, clicks=8, interests=interests)
+    users, chosen = np.arange(25), recommend(world, 9).item
+    chosen[3, 4:] = -1
+    found = world.index.scores_of(chosen, world.records, users, world.outputs)
+    every = world.index.scores(world.records, users, world.outputs)
+    expected = np.where(chosen >= 0, np.take_along_axis(every, np.maximum(chosen, 0).astype(np.int64), 1), -np.inf)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_topics_of_picks_are_those_of_the_items() -> None:
@@ -158,7 +163,7 @@ def test_more_users_than_a_chunk_holds_change_nothing(monkeypatch: pytest.Monkey
     whole = recommend(world, 7)
     monkeypatch.setattr("model_store.catalog.index._CHUNK_SCORES", 90 * 8)
     parts = recommend(world, 7)
-    for name in ("item", "facet", "topic", "because"):
+    for name in ("item", "facet", "topic"):
         np.testing.assert_array_equal(getattr(whole, name), getattr(parts, name))
 
 

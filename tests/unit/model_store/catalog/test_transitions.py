@@ -44,10 +44,24 @@ def test_what_is_added_is_the_weighted_logarithm(transitions: Transitions) -> No
     np.testing.assert_allclose(scores, expected, rtol=1e-5)
 
 
+def test_chosen_items_get_what_all_get(transitions: Transitions) -> None:
+    recent = np.array([[2, 1, 0], [1, -1, 1], [6, 2, 3], [-1, -1, -1]], np.int32)
+    more = np.array([0.1, -0.2, 0.0, 3.0], np.float32)
+    items = np.array(
+        [[0, 1, 2, 3, 4, 5, 6], [6, 5, 4, 3, 2, 1, 0], [2, 2, -1, 4, 0, -1, 1], [1, 2, 3, 0, 0, 0, 6]], np.int32
+    )
+    every, chosen = np.zeros((4, ITEMS), np.float32), np.zeros((4, ITEMS), np.float32)
+    transitions.weighted(0.4).add_to(every, recent, more)
+    transitions.weighted(0.4).add_to_items(chosen, items, recent, more)
+    expected = np.where(items >= 0, np.take_along_axis(every, np.maximum(items, 0), axis=1), 0)
+    np.testing.assert_allclose(chosen, expected, rtol=1e-5, atol=1e-7)
+
+
 def test_without_weight_or_pairs_nothing_is_added(transitions: Transitions) -> None:
     for nothing in (transitions, Transitions.none(ITEMS).weighted(1.0)):
         scores = np.zeros((1, ITEMS), np.float32)
         nothing.add_to(scores, np.array([[1, 2, 0]], np.int32))
+        nothing.add_to_items(scores, np.arange(ITEMS, dtype=np.int32)[None], np.array([[1, 2, 0]], np.int32))
         assert not scores.any()
 
 

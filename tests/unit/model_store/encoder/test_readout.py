@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from model_store.encoder import columns
-from model_store.encoder.columns import BANK, BLEND, CONTENT, FEATURES, SOCIAL, WEIGHTS, Outputs
+from model_store.encoder.columns import BANK, BLEND, CONTENT, FEATURES, INTEREST, SOCIAL, WEIGHTS, Outputs, shown
 from model_store.encoder.network import ReadoutNetwork
-from model_store.encoder.readout import SMALL_LIMIT, Readout, export_readout
+from model_store.encoder.readout import SMALL_LIMIT, Readout, export_readout, restored_network
 from model_store.encoder.runtime import tf, use_threads
 from model_store.state.layout import DIM, LANES
 
@@ -46,15 +46,17 @@ def test_columns_cover_a_feature_row_once() -> None:
 def test_small_large_and_the_network_agree(exported: Exported, count: int) -> None:
     features = _features(count, seed=count)
     small, large = exported.readout.small(features), exported.readout.large(features)
-    np.testing.assert_allclose(small, large, atol=2e-5)
-    np.testing.assert_allclose(large, exported.network.outputs(tf.constant(features)).numpy(), atol=2e-5)
+    np.testing.assert_allclose(small, large, rtol=2e-5, atol=2e-5)
+    np.testing.assert_allclose(large, exported.network.outputs(tf.constant(features)).numpy(), rtol=2e-5, atol=2e-5)
 
 
 def test_a_row_does_not_depend_on_its_neighbours(exported: Exported) -> None:
     features = _features(700)
     together = exported.readout.large(features)
     for row in (0, 333, 699):
-        np.testing.assert_allclose(exported.readout.small(features[row : row + 1])[0], together[row], atol=2e-5)
+        np.testing.assert_allclose(
+            exported.readout.small(features[row : row + 1])[0], together[row], rtol=2e-5, atol=2e-5
+        )
 
 
 def test_an_earlier_batch_leaves_nothing_behind(exported: Exported) -> None:
@@ -100,6 +102,56 @@ def test_outputs_are_laid_out_as_promised(exported: Exported) -> None:
     np.testing.assert_array_equal(rebuilt, rows)
     np.testing.assert_allclose(parts.topics.sum(axis=1), 1, atol=1e-5)
     np.testing.assert_allclose((parts.vector**2).mean(axis=1), 1, atol=1e-3)  # gains are 1 before training
+
+
+def test_further_interests_come_last_and_leave_the_first_as_it_was(tmp_path: Path) -> None:
+    features, one = _features(5), ReadoutNetwork(TOPICS, seed=3)
+    network = ReadoutNetwork(TOPICS, seed=3, interests=3)
+    for number, head in enumerate(network._further):
+        head._counts_bias.assign([number + 1.0])
+    export_readout(network, tmp_path)
+    readout = Readout(tmp_path)
+    rows = readout.small(features)
+    np.testing.assert_allclose(rows, readout.large(features), rtol=2e-5, atol=2e-5)
+    assert rows.shape == (5, 4 * DIM + TOPICS + BLEND + 2 * INTEREST)
+    np.testing.assert_allclose(rows[:, : -2 * INTEREST], one.outputs(tf.constant(features)), rtol=2e-5, atol=2e-5)
+    parts = Outputs.of(rows)
+    assert (parts.topics.shape, parts.further.shape) == ((5, TOPICS), (5, 2, DIM))
+    np.testing.assert_allclose(parts.log_weights, [[1, 2]] * 5)
+    np.testing.assert_array_equal(parts.further[:, 1], rows[:, -INTEREST:-1])
+    assert not np.allclose(parts.further[:, 0], parts.further[:, 1], atol=0.1)
+    np.testing.assert_array_equal(shown(rows), rows[:, : 4 * DIM + TOPICS])
+    again = restored_network(tmp_path, TOPICS, 3)
+    np.testing.assert_allclose(again.outputs(tf.constant(features)), rows, rtol=2e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize("topics", [0, 1, 24])
+@pytest.mark.parametrize("further", [0, 1, 7])
+def test_the_width_tells_topics_and_interests(topics: int, further: int) -> None:
+    rows = np.arange(2 * (4 * DIM + topics + BLEND + further * INTEREST), dtype=np.float32).reshape(2, -1)
+    parts = Outputs.of(rows)
+    assert (parts.topics.shape, parts.further.shape, parts.log_weights.shape) == (
+        (2, topics), (2, further, DIM), (2, further),
+    )  # fmt: skip
+    assert parts.transitions.tolist() == rows[:, 4 * DIM + topics + BLEND - 1].tolist()
+
+
+def test_an_item_scores_by_all_interests() -> None:
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(3, 4 * DIM + BLEND + 2 * INTEREST)).astype(np.float32)
+    items = rng.normal(size=(5, DIM)).astype(np.float32)
+    for user, item in np.ndindex(3, 5):
+        first, second = (rows[user, start:][: DIM + 1].astype(float) for start in (-2 * INTEREST, -INTEREST))
+        terms = [float(rows[user, :DIM] @ items[item])] + [
+            one[DIM] + one[:DIM] @ items[item] for one in (first, second)
+        ]
+        expected = np.log(np.sum(np.exp(terms)))
+        assert Outputs.of(rows).dots(items)[user, item] == pytest.approx(expected, rel=1e-4)
+
+
+def test_more_topics_than_there_is_room_for_are_refused() -> None:
+    with pytest.raises(ValueError, match="at most 24 topics"):
+        ReadoutNetwork(25, seed=0)
 
 
 def _changed_by(exported: Exported, part: slice) -> set[str]:
