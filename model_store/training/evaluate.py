@@ -35,7 +35,7 @@ Scorer = Callable[[Int64], tuple[Float32, Float32]]
 
 _CHUNK_SCORES = 1 << 24
 _LENGTHS = (1, 10, 20, 50, 100, 200)
-TRANSITION_WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.25)
+TRANSITION_WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 2.5)
 HELD_OUT = 2
 """Interactions of each user that training never sees: the last is the test, the one before it validation."""
 
@@ -50,7 +50,7 @@ class Row:
         by_length, by_popularity: the same by the length of the user's history, and by how popular the target is: the
             items that make up the first, second and last third of what training saw.
         coverage: cutoff -> share of the catalogue that is in somebody's first so many; empty where lists were not made.
-        topics: None where the data set names no topics.
+        topics: None where the data set or the method names no topics.
     """
 
     name: str
@@ -61,13 +61,35 @@ class Row:
     coverage: Mapping[int, float] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
-class _Found:
-    """What one method said, chunk by chunk."""
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Who is asked for what, and given what.
 
-    rank: list[Int64] = field(default_factory=list)
-    top: list[Int64] = field(default_factory=list)
-    topics: list[Float32] = field(default_factory=list)
+    Attributes:
+        before: all that states and rivals may be made of.
+        users: int64 [n], those who have an item to be asked for and something before it.
+        wanted: int64 [n], the item of each.
+    """
+
+    before: Interactions
+    users: Int64
+    wanted: Int64
+
+    @staticmethod
+    def of(data: Interactions, back: int = 0) -> "Question":
+        """The last interaction of every user, or the one `back` before it."""
+        before, targets = data.without_last(back + 1), data.last(back)
+        users = np.flatnonzero((targets >= 0) & (before.last() >= 0))
+        return Question(before, users, targets[users].astype(np.int64))
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What one method said of n users: int64 [n] ranks and [n, k] best items, float32 [n, topics] weights of topics."""
+
+    rank: Int64
+    top: Int64
+    topics: Float32
 
 
 def evaluate(
@@ -79,25 +101,33 @@ def evaluate(
     it. All rank all items of the set, those really seen left out. Rivals count what training may see (all but the last
     `HELD_OUT`).
     """
-    before, targets = data.without_last(back + 1), data.last(back)
-    users = np.flatnonzero((targets >= 0) & (before.last() >= 0))
-    others = {**counted(data.without_last(HELD_OUT), before), **(rivals or {})}
+    asked = Question.of(data, back)
+    others = {**counted(data.without_last(HELD_OUT), asked.before), **(rivals or {})}
     methods = {
-        "model": _model_scorer(model, data, before),
+        "model": model_scorer(model, data, states_of(asked.before, model.writes, model.decays).records),
         **{name: _with_topics(data, rival) for name, rival in others.items()},
     }
-    seen, wanted = _seen(before), targets[users].astype(np.int64)
-    found = {name: _Found() for name in methods}
-    for part in _chunks(len(users), len(data.items)):
-        hidden = seen(users[part])
+    return rows_of(data, asked, answers(asked, methods))
+
+
+def answers(asked: Question, methods: Mapping[str, Scorer]) -> dict[str, Answers]:
+    """What each method says, those items left out that a user has really seen."""
+    items = len(asked.before.items)
+    seen, found = _seen(asked.before), {name: list[Answers]() for name in methods}
+    for part in _chunks(len(asked.users), items):
+        users, hidden = asked.users[part], seen(asked.users[part])
         for name, method in methods.items():
-            scores, predicted = method(users[part])
-            found[name].rank.append(ranks(scores, wanted[part], hidden))
-            found[name].top.append(top_items(scores, hidden, CUTOFFS[-1]))
-            found[name].topics.append(predicted)
-    lengths = np.bincount(before.user, minlength=len(before.users))[users]
-    groups = _length_groups(lengths), _popularity_groups(data.without_last(HELD_OUT), wanted)
-    actual = data.item_topics[wanted]
+            scores, topics = method(users)
+            best = top_items(scores, hidden, CUTOFFS[-1])
+            found[name].append(Answers(ranks(scores, asked.wanted[part], hidden), best, topics))
+    return {name: _joined(parts) for name, parts in found.items()}
+
+
+def rows_of(data: Interactions, asked: Question, found: Mapping[str, Answers]) -> tuple[Row, ...]:
+    """The figures of what each method said."""
+    lengths = np.bincount(asked.before.user, minlength=len(data.users))[asked.users]
+    groups = _length_groups(lengths), _popularity_groups(data.without_last(HELD_OUT), asked.wanted)
+    actual = data.item_topics[asked.wanted]
     return tuple(_row(name, of, groups, actual, len(data.items)) for name, of in found.items())
 
 
@@ -107,20 +137,20 @@ def best_transition_weight(model: InterestModel, data: Interactions) -> float:
     if transitions is None:
         return 0.0
     plain = replace(model, index=replace(model.index, transitions=None))
-    before, targets = data.without_last(HELD_OUT), data.last(HELD_OUT - 1)
-    users = np.flatnonzero((targets >= 0) & (before.last() >= 0))
-    score, seen, wanted = _model_scorer(plain, data, before), _seen(before), targets[users].astype(np.int64)
-    rows, recent = index_rows(model, list(data.items)), recent_items(before)
+    asked = Question.of(data, HELD_OUT - 1)
+    score = model_scorer(plain, data, states_of(asked.before, model.writes, model.decays).records)
+    seen, rows, recent = _seen(asked.before), index_rows(model, list(data.items)), recent_items(asked.before)
     gain = dict.fromkeys(TRANSITION_WEIGHTS, 0.0)
-    for part in _chunks(len(users), len(data.items)):
-        base, _ = score(users[part])
-        hidden = seen(users[part])
-        last = np.where(recent[users[part]] >= 0, rows[recent[users[part]]], -1).astype(np.int32)
+    for part in _chunks(len(asked.users), len(data.items)):
+        users = asked.users[part]
+        base, _ = score(users)
+        hidden = seen(users)
+        last = np.where(recent[users] >= 0, rows[recent[users]], -1).astype(np.int32)
         added = np.zeros((len(base), len(model.index)), np.float32)
         transitions.weighted(1.0).add_to(added, last)
         added = added[:, rows]
         for weight in gain:
-            _, ndcg, _ = gains_at(10, ranks(base + np.float32(weight) * added, wanted[part], hidden))
+            _, ndcg, _ = gains_at(10, ranks(base + np.float32(weight) * added, asked.wanted[part], hidden))
             gain[weight] += float(ndcg.sum())
     return max(gain, key=lambda weight: gain[weight])
 
@@ -129,16 +159,19 @@ Groups = Mapping[str, Bool]
 """Name -> bool [n], which users are in the group."""
 
 
-def _row(name: str, found: _Found, groups: tuple[Groups, Groups], actual: Float32, items: int) -> Row:
-    rank = np.concatenate(found.rank)
-    by_length, by_popularity = ({group: ranking(rank[of]) for group, of in one.items()} for one in groups)
+def _joined(parts: list[Answers]) -> Answers:
+    return Answers(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("rank", "top", "topics")))
+
+
+def _row(name: str, found: Answers, groups: tuple[Groups, Groups], actual: Float32, items: int) -> Row:
+    by_length, by_popularity = ({group: ranking(found.rank[of]) for group, of in one.items()} for one in groups)
     return Row(
         name,
-        ranking(rank),
-        _topic_scores(np.concatenate(found.topics), actual),
+        ranking(found.rank),
+        _topic_scores(found.topics, actual),
         by_length,
         by_popularity,
-        coverage(np.concatenate(found.top), items),
+        coverage(found.top, items),
     )
 
 
@@ -161,21 +194,26 @@ def _popularity_groups(train: Interactions, wanted: Int64) -> Groups:
     return {name: third[wanted] == place for place, name in enumerate(("head", "middle", "tail"))}
 
 
-def _model_scorer(model: InterestModel, data: Interactions, before: Interactions) -> Scorer:
-    records = states_of(before, model.writes, model.decays).records
-    rows, columns = index_rows(model, list(data.items)), _topic_columns(model, data)
+def model_scorer(model: InterestModel, data: Interactions, records: npt.NDArray[np.void]) -> Scorer:
+    """The model as it is served, from users' states: `USER` [users]."""
+    rows, columns = index_rows(model, list(data.items)), topic_columns(model, data)
 
     def scores(users: Int64) -> tuple[Float32, Float32]:
         outputs = outputs_of(model, records, users)
-        known = np.where(rows >= 0, model.index.scores(records, users, outputs)[:, rows], np.float32(-np.inf))
+        known = in_columns(model.index.scores(records, users, outputs), rows)
         return known, Outputs.of(outputs).topics[:, columns]
 
     return scores
 
 
+def in_columns(scores: Float32, rows: Int64) -> Float32:
+    """float32 [n, len(rows)]: those columns of `scores`; -inf where the row is -1, an item that the model lacks."""
+    return np.where(rows >= 0, scores[:, rows], np.float32(-np.inf))
+
+
 def _with_topics(data: Interactions, rival: Scores) -> Scorer:
     """The topics of a rival are those of the items that it scores high."""
-    share = data.item_topics / np.maximum(data.item_topics.sum(axis=1, keepdims=True), 1)
+    share = data.topic_shares()
 
     def scores(users: Int64) -> tuple[Float32, Float32]:
         found = rival(users)
@@ -217,11 +255,11 @@ def index_rows(model: InterestModel, item_ids: list[str]) -> Int64:
 
 
 def _topic_scores(predicted: Float32, actual: Float32) -> TopicScores | None:
-    return topic_scores(predicted, actual) if actual.shape[1] else None
+    return topic_scores(predicted, actual) if predicted.shape[1] else None
 
 
-def _topic_columns(model: InterestModel, data: Interactions) -> list[int]:
-    """Where the data set's topics stand among the model's; they must be the same ones."""
+def topic_columns(model: InterestModel, data: Interactions) -> list[int]:
+    """Where the data set's topics stand among the model's. Raises `ValueError` if they are not the same ones."""
     if sorted(model.topics) != sorted(data.topics):
         raise ValueError(f"model {model.version} knows the topics {model.topics}, {data.name} has {data.topics}")
     return [model.topics.index(topic) for topic in data.topics]

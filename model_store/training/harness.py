@@ -6,8 +6,10 @@ progress. So two encoders that are given the same recipe differ in nothing else.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -16,8 +18,9 @@ import numpy.typing as npt
 from model_store.encoder.runtime import tf
 from model_store.state.layout import DIM
 from model_store.state.memory import Decays
+from model_store.training.checkpoints import Arrays, Checkpoints
 from model_store.training.interactions import Interactions
-from model_store.training.loss import next_item_loss, seen_sums
+from model_store.training.loss import Further, loss_of_histories
 from model_store.training.sequences import Batch, batches, histories
 
 # What a vector needs to be told from zero and to have room to grow.
@@ -40,6 +43,7 @@ class Recipe:
         dropout: share of activations dropped.
         facet_share: share of positions that train facets and topics, which need less.
         decays: half-lives, constants of the generation.
+        interests: how many of a user's are told apart.
         seed: of weights, order and dropout.
     """
 
@@ -51,22 +55,24 @@ class Recipe:
     dropout: float = 0.2
     facet_share: float = 0.25
     decays: Decays = field(default_factory=Decays)
+    interests: int = 1
     seed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What a training run reports after each batch. Seconds."""
+    """What a training run reports after each batch. Seconds; `began`: steps that were made before this run."""
 
     step: int
     steps: int
     loss: float
     elapsed: float
+    began: int = 0
 
     @property
     def left(self) -> float:
         """Seconds left, by the mean so far."""
-        return self.elapsed / self.step * (self.steps - self.step)
+        return self.elapsed / (self.step - self.began) * (self.steps - self.step)
 
 
 Report = Callable[[Progress], None]
@@ -79,10 +85,12 @@ class Encoded:
     Attributes:
         vectors: float32 [b, l, DIM], at each position from the interactions before it.
         extra_loss: what the encoder wants to be trained for besides the next item; a scalar.
+        further: likewise the other interests' vectors, and the logarithms of how much they count (float32 [b, l]).
     """
 
     vectors: Any
     extra_loss: Any = 0.0
+    further: Further = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +117,36 @@ class HistoryEncoder(Protocol):
     def weights(self) -> list[Any]:
         """Its trainable variables, without the tables."""
 
-    def encode(self, batch: Tensors, tables: Tables) -> Encoded:
-        """Vectors of all positions, in training."""
+    def encode(self, batch: Tensors, tables: Tables, seed: Any) -> Encoded:
+        """Vectors of all positions, in training. `seed`, int64 [2]: of all that is drawn in this step."""
+
+
+class Losses:
+    """What a run's batches gave so far, by epoch: float64 [epochs] sums over int64 [epochs] batches."""
+
+    def __init__(self, epochs: int) -> None:
+        self.sums, self.batches = np.zeros(epochs), np.zeros(epochs, np.int64)
+
+    def add(self, epoch: int, loss: float) -> None:
+        """Of the next batch of `epoch`."""
+        self.sums[epoch] += loss
+        self.batches[epoch] += 1
+
+    @property
+    def step(self) -> int:
+        """Batches so far."""
+        return int(self.batches.sum())
+
+    @property
+    def epoch(self) -> int:
+        """The last one that was begun."""
+        return max(0, int(np.count_nonzero(self.batches)) - 1)
+
+    def by_epoch(self) -> list[float]:
+        """Means of the epochs that were begun."""
+        begun = self.batches > 0
+        means: list[float] = (self.sums[begun] / self.batches[begun]).tolist()
+        return means
 
 
 class Harness:
@@ -120,46 +156,85 @@ class Harness:
         self._recipe, self._encoder = recipe, encoder
         self._histories = histories(data, recipe.longest)
         self._steps = recipe.epochs * sum(1 for _ in self._epoch(0))
+        self.losses = Losses(recipe.epochs)
         rng = np.random.default_rng(recipe.seed)
         table = rng.normal(0, _TABLE_DEVIATION, (len(data.items), DIM)).astype(np.float32)
         self.tables = Tables(tf.Variable(table), tf.Variable(_log_popularity(data)))
-        # A set without topics leaves their weights empty, which the optimizer does not take.
-        trainable = [weight for weight in encoder.weights if weight.shape.num_elements()]
-        self._weights = [self.tables.items, self.tables.bias, *trainable]
-        self._optimizer = tf.keras.optimizers.Adam(
-            _Schedule(recipe.rate, max(1, round(recipe.warm_up * self._steps)), self._steps),
-            beta_2=0.98,
-            global_clipnorm=1.0,
-        )
-        self._optimizer.build(self._weights)
+        self._weights = [self.tables.items, self.tables.bias, *trainable(encoder.weights)]
+        rate = _Schedule(recipe.rate, max(1, round(recipe.warm_up * self._steps)), self._steps)
+        self._optimizer = optimizer_of(self._weights, rate)
         self._step = tf.function(self._train_step, input_signature=_batch_signature(), reduce_retracing=True)
 
-    def run(self, report: Report | None = None) -> None:
-        """All epochs."""
-        started, step = time.monotonic(), 0
-        for epoch in range(self._recipe.epochs):
-            for batch in self._epoch(epoch):
+    def run(self, report: Report | None = None, checkpoints: Checkpoints | None = None) -> None:
+        """All epochs, or what a checkpoint has left of them. With checkpoints a signal raises `Stopped`."""
+        if checkpoints:
+            self._go_on(checkpoints)
+        with checkpoints.stopping() if checkpoints else nullcontext():
+            self._run(report, checkpoints)
+        if checkpoints:
+            # Until it is published, too.
+            checkpoints.keep(self._state())
+
+    def _run(self, report: Report | None, checkpoints: Checkpoints | None) -> None:
+        started_s, began = time.monotonic(), self.losses.step
+        for epoch in range(self.losses.epoch, self._recipe.epochs):
+            for batch in islice(self._epoch(epoch), int(self.losses.batches[epoch]), None):
                 loss = float(self._step(batch.item, batch.ts_ms, batch.gain, batch.target))
-                step += 1
+                self.losses.add(epoch, loss)
+                step, now_s = self.losses.step, time.monotonic()
+                steps = max(step, self._steps)
                 if report:
-                    report(Progress(step, max(step, self._steps), loss, time.monotonic() - started))
+                    report(Progress(step, steps, loss, now_s - started_s, began))
+                if checkpoints:
+                    checkpoints.after(step, steps, self._state, now_s)
+
+    def _go_on(self, checkpoints: Checkpoints) -> None:
+        kept = checkpoints.latest(self._state())
+        if kept:
+            self._restore(kept)
+            checkpoints.going_on(self.losses.step, self._steps)
+
+    def _state(self) -> Arrays:
+        variables = {f"variable-{place}": one.numpy() for place, one in enumerate(self._variables())}
+        return {"loss_sums": self.losses.sums, "batches": self.losses.batches, **variables}
+
+    def _restore(self, state: Arrays) -> None:
+        self.losses.sums, self.losses.batches = state["loss_sums"], state["batches"]
+        for place, variable in enumerate(self._variables()):
+            variable.assign(state[f"variable-{place}"])
+
+    def _variables(self) -> list[Any]:
+        return [*self._weights, *self._optimizer.variables]
 
     def _epoch(self, number: int) -> Iterator[Batch]:
         return batches(self._histories, self._recipe.tokens, np.random.default_rng([self._recipe.seed, number]))
 
     def _train_step(self, item: Any, ts_ms: Any, gain: Any, target: Any) -> Any:
         with tf.GradientTape() as tape:
-            encoded = self._encoder.encode(Tensors(item, ts_ms, gain, target), self.tables)
-            loss = self._next_item_loss(encoded.vectors, item, target)
+            seed = step_seed(self._recipe.seed, self._optimizer)
+            encoded = self._encoder.encode(Tensors(item, ts_ms, gain, target), self.tables, seed)
+            items, bias = self.tables.items, self.tables.bias
+            loss = loss_of_histories(encoded.vectors, item, target, items, bias, encoded.further)
             total = loss + encoded.extra_loss
         self._optimizer.apply(tape.gradient(total, self._weights), self._weights)
         return loss
 
-    def _next_item_loss(self, vectors: Any, item: Any, target: Any) -> Any:
-        items, bias = self.tables.items, self.tables.bias
-        seen = tf.reshape(seen_sums(vectors, item, target, items, bias), [-1])
-        flat, wanted, weight = tf.reshape(vectors, [-1, DIM]), tf.reshape(item, [-1]), tf.reshape(target, [-1])
-        return next_item_loss(flat, seen, wanted, weight, items, bias)
+
+def trainable(weights: Sequence[Any]) -> list[Any]:
+    """Those that the optimizer takes: a set without topics leaves their weights empty."""
+    return [weight for weight in weights if weight.shape.num_elements()]
+
+
+def optimizer_of(weights: list[Any], rate: Any) -> Any:
+    """Adam, ready for these weights. `rate`: constant, or a schedule."""
+    optimizer = tf.keras.optimizers.Adam(rate, beta_2=0.98, global_clipnorm=1.0)
+    optimizer.build(weights)
+    return optimizer
+
+
+def step_seed(seed: int, optimizer: Any) -> Any:
+    """int64 [2] for all that is drawn in the optimizer's next step: the same again if the step is made again."""
+    return tf.stack([tf.constant(seed, tf.int64), tf.cast(optimizer.iterations, tf.int64)])
 
 
 class _Schedule(tf.keras.optimizers.schedules.LearningRateSchedule):

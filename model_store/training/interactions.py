@@ -52,6 +52,10 @@ class Interactions:
     def __len__(self) -> int:
         return len(self.ts_ms)
 
+    def topic_shares(self) -> Float32:
+        """float32 [m, len(topics)]: each item's topics as shares that sum to 1; zeros for an item without any."""
+        return self.item_topics / np.maximum(self.item_topics.sum(axis=1, keepdims=True), np.float32(1))
+
     def take(self, rows: npt.NDArray[np.integer] | npt.NDArray[np.bool_]) -> "Interactions":
         """The same users and items with only these interactions (ascending rows or a mask)."""
         return Interactions(

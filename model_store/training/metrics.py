@@ -100,6 +100,11 @@ def gains_at(cutoff: int, rank: Int64) -> tuple[Float64, Float64, Float64]:
     return hit.astype(np.float64), hit / np.log2(rank + 2.0), hit / (rank + 1.0)
 
 
+def mean_of(values: Float64, seed: int = 0) -> Mean:
+    """Of one figure of each user, float64 [n]."""
+    return _means(values[:, None], np.random.default_rng(seed))[0]
+
+
 def _means(values: Float64, rng: np.random.Generator) -> list[Mean]:
     """One for each column of float64 [n, columns]."""
     count = len(values)

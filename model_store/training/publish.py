@@ -14,6 +14,7 @@ from model_store.catalog.index import ItemIndex
 from model_store.model import InterestModel, ModelParts, export, load_model
 from model_store.registry import ModelRegistry
 from model_store.training import train as training
+from model_store.training.checkpoints import Checkpoints
 from model_store.training.evaluate import HELD_OUT, Row, best_transition_weight, evaluate
 from model_store.training.harness import Recipe, Report
 from model_store.training.interactions import Interactions
@@ -31,6 +32,7 @@ def train_and_publish(
     generation: int = 1,
     promote: bool = True,
     console: Console | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> str:
     """Train on all but each user's last two interactions, evaluate on the last, publish, promote; returns the version.
 
@@ -39,7 +41,7 @@ def train_and_publish(
     """
     console, recipe = console or Console(), recipe or recipe_for(data)
     version = version or version_name(data.name, datetime.now(UTC))
-    parts = train_with_progress(data.without_last(HELD_OUT), recipe, generation, console)
+    parts = train_with_progress(data.without_last(HELD_OUT), recipe, generation, console, checkpoints)
     with tempfile.TemporaryDirectory(prefix="interest-model-") as scratch:
         folder = Path(scratch) / version
         export(parts, folder, version)
@@ -48,6 +50,8 @@ def train_and_publish(
         rows = evaluate(replace(model, index=index), data)
         export(_noted(replace(parts, index=index), rows), folder, version)
         registry.publish(folder, version)
+    if checkpoints:
+        checkpoints.remove()
     if promote:
         registry.promote(version)
     console.print(table(data, rows))
@@ -66,18 +70,20 @@ def version_name(data: str, now: datetime) -> str:
     return f"{data}-{now:%Y%m%d-%H%M%S}"
 
 
-def train_with_progress(data: Interactions, recipe: Recipe, generation: int, console: Console) -> ModelParts:
+def train_with_progress(
+    data: Interactions, recipe: Recipe, generation: int, console: Console, checkpoints: Checkpoints | None = None
+) -> ModelParts:
     """`train` with a bar on `console`."""
     with _bars(console) as report:
-        return training.train(data, recipe, generation, report("training"))
+        return training.train(data, recipe, generation, report("training"), checkpoints)
 
 
-def trained_rivals(data: Interactions, back: int, console: Console) -> dict[str, Scores]:
-    """What the model is compared with, trained by the data set's recipe, with a bar for each; asked for what comes
-    after all but the last `back` + 1 interactions of each user."""
+def trained_rivals(data: Interactions, recipe: Recipe, back: int, console: Console) -> dict[str, Scores]:
+    """What the model is compared with, trained by this recipe, with a bar for each; asked for what comes after all but
+    the last `back` + 1 interactions of each user."""
     train, before = data.without_last(HELD_OUT), data.without_last(back + 1)
     with _bars(console) as report:
-        return dict(trained(train, before, recipe_for(data), report))
+        return dict(trained(train, before, recipe, report))
 
 
 @contextmanager
@@ -89,7 +95,14 @@ def _bars(console: Console) -> Iterator[Callable[[str], Report]]:
 
         def bar(name: str) -> Report:
             task = bars.add_task(name, total=None, loss=float("nan"))
-            return lambda now: bars.update(task, completed=now.step, total=now.steps, loss=now.loss)
+
+            def show(now: training.Progress) -> None:
+                if now.step == now.began + 1:
+                    # What an earlier run did, and the compilation of the first step, say nothing of the time left.
+                    bars.reset(task, completed=now.began, loss=now.loss)
+                bars.update(task, completed=now.step, total=now.steps, loss=now.loss)
+
+            return show
 
         yield bar
 

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 
 from model_store.catalog.index import ItemIndex
+from model_store.encoder.layers import dropping
 from model_store.encoder.network import ReadoutNetwork
 from model_store.encoder.runtime import tf
 from model_store.model import ModelParts
 from model_store.state.hashing import hash_ids
 from model_store.state.layout import DIM
 from model_store.state.writes import WriteTable
+from model_store.training.checkpoints import Checkpoints
 from model_store.training.harness import Encoded, Harness, Progress, Recipe, Report, Tables, Tensors
 from model_store.training.interactions import Interactions
 from model_store.training.loss import next_item_loss
@@ -29,16 +31,22 @@ QUICK = Recipe(epochs=6, tokens=1000, rate=4e-3, dropout=0.2)
 """For tests and first looks: half the time, and most of the quality."""
 
 
-def train(data: Interactions, recipe: Recipe, generation: int = 1, report: Report | None = None) -> ModelParts:
+def train(
+    data: Interactions,
+    recipe: Recipe,
+    generation: int = 1,
+    report: Report | None = None,
+    checkpoints: Checkpoints | None = None,
+) -> ModelParts:
     """Train on all of `data`; leave out beforehand what is to be predicted.
 
     The same seed gives the same start, order and dropout; TensorFlow sums gradients in any order, so last bits differ.
+    It goes on from a checkpoint, if there is one, as if it had never stopped. Raises `Stopped`.
     """
-    tf.random.set_seed(recipe.seed)
     memory = _MemoryEncoder(data, recipe)
     harness = Harness(data, recipe, memory)
-    harness.run(report)
-    return _parts(data, recipe, generation, memory, harness.tables)
+    harness.run(report, checkpoints)
+    return _parts(data, recipe, generation, memory, harness)
 
 
 class _MemoryEncoder:
@@ -48,24 +56,29 @@ class _MemoryEncoder:
         self._recipe = recipe
         self.content = content_vectors(data.item_topics)
         self._topic_share = tf.constant(self.content[:, : len(data.topics)])
-        self.network = ReadoutNetwork(len(data.topics), recipe.seed)
+        self.network = ReadoutNetwork(len(data.topics), recipe.seed, recipe.interests)
 
     @property
     def weights(self) -> list[Any]:
         return self.network.history_weights
 
-    def encode(self, batch: Tensors, tables: Tables) -> Encoded:
+    def encode(self, batch: Tensors, tables: Tables, seed: Any) -> Encoded:
         item, decays = batch.item, self._recipe.decays
         features = features_before(item, batch.ts_ms, batch.gain, tables.items, self.content, decays)
         flat = tf.reshape(features, [-1, features.shape[-1]])
-        vectors = self.network.vector(flat, self._recipe.dropout)
+        of_dropout, of_facets = tf.unstack(tf.random.split(seed))
+        interests = self.network.interests(flat, dropping(self._recipe.dropout, of_dropout))
         wanted, weight = tf.reshape(item, [-1]), tf.reshape(batch.target, [-1])
-        shaped = tf.reshape(vectors, [tf.shape(item)[0], tf.shape(item)[1], DIM])
-        return Encoded(shaped, self._facet_losses(flat, vectors, wanted, weight, tables))
+        extra_loss = self._facet_losses(flat, interests[0].vector, wanted, weight, tables, of_facets)
+        (first, _), *further = (
+            (tf.reshape(vectors, [*tf.unstack(tf.shape(item)), DIM]), tf.reshape(log_weight, tf.shape(item)))
+            for vectors, log_weight in interests
+        )
+        return Encoded(first, extra_loss, further)
 
-    def _facet_losses(self, features: Any, vectors: Any, wanted: Any, weight: Any, tables: Tables) -> Any:
+    def _facet_losses(self, features: Any, vectors: Any, wanted: Any, weight: Any, tables: Tables, seed: Any) -> Any:
         """Of everything that reads the memory without shaping it."""
-        chosen = tf.random.uniform(tf.shape(weight)) < self._recipe.facet_share
+        chosen = tf.random.stateless_uniform(tf.shape(weight), seed) < self._recipe.facet_share
         features = tf.stop_gradient(tf.boolean_mask(features, chosen))
         vectors = tf.stop_gradient(tf.boolean_mask(vectors, chosen))
         wanted, weight = tf.boolean_mask(wanted, chosen), tf.boolean_mask(weight, chosen)
@@ -80,12 +93,14 @@ class _MemoryEncoder:
         return loss
 
 
-def _parts(data: Interactions, recipe: Recipe, generation: int, memory: _MemoryEncoder, tables: Tables) -> ModelParts:
+def _parts(data: Interactions, recipe: Recipe, generation: int, memory: _MemoryEncoder, harness: Harness) -> ModelParts:
+    tables = harness.tables
     table: np.ndarray[Any, np.dtype[np.float32]] = tables.items.numpy()
     writes = WriteTable(hash_ids(list(data.items)).hash, table, memory.content)
     index = ItemIndex.of(data.items, data.titles, table, tables.bias.numpy(), data.item_topics, _REASONS)
     index = replace(index, transitions=transitions_of(data))
     made = {"data": data.name, "terms": data.terms, "interactions": len(data), "recipe": asdict(recipe)}
+    made["loss_by_epoch"] = harness.losses.by_epoch()
     return ModelParts(generation, data.topics, recipe.decays, writes, memory.network, index, made)
 
 

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import numpy.typing as npt
 
-from model_store.encoder.runtime import tf
 from model_store.training.harness import Recipe, Report
 from model_store.training.interactions import Interactions
 from model_store.training.rivals.counts import DecayedPopularity, NextItem, Popularity, recent_items
@@ -45,6 +44,5 @@ def trained(
         fit(factors, train, recipe, report(name))
         yield name, factors.scores
     for name, network_of in NETWORKS.items():
-        tf.random.set_seed(recipe.seed)
         network = TrainedNetwork(train, recipe, network_of(recipe), report(name))
         yield name, network.after(before)

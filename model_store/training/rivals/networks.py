@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from model_store.encoder.layers import dropped, normalised, ones, weights
+from model_store.encoder.layers import Drop, dropping, normalised, nothing_dropped, ones, weights
 from model_store.encoder.runtime import tf
 from model_store.state.layout import DIM
 from model_store.training.harness import Encoded, Harness, HistoryEncoder, Recipe, Report, Tables, Tensors
@@ -53,17 +53,17 @@ class Sasrec(tf.Module):
     def weights(self) -> list[Any]:
         return list(self.trainable_variables)
 
-    def encode(self, batch: Tensors, tables: Tables) -> Encoded:
-        return Encoded(self.vectors(batch.item, tables, self._dropout))
+    def encode(self, batch: Tensors, tables: Tables, seed: Any) -> Encoded:
+        return Encoded(self.vectors(batch.item, tables, dropping(self._dropout, seed)))
 
-    def vectors(self, item: Any, tables: Tables, dropout: float = 0.0) -> Any:
+    def vectors(self, item: Any, tables: Tables, dropped: Drop = nothing_dropped) -> Any:
         """float32 [b, l, DIM] of int32 [b, l]."""
         stream = _before(item, tables, self._start) + self._places[: tf.shape(item)[1]]
-        stream = dropped(stream, dropout)
+        stream = dropped(stream)
         for block in self._blocks:
-            stream += dropped(self._attended(normalised(stream) * block["gains"][0], block), dropout)
+            stream += dropped(self._attended(normalised(stream) * block["gains"][0], block))
             hidden = tf.nn.gelu((normalised(stream) * block["gains"][1]) @ block["wide"])
-            stream += dropped(dropped(hidden, dropout) @ block["narrow"], dropout)
+            stream += dropped(dropped(hidden) @ block["narrow"])
         return normalised(stream) * self._gain
 
     def _attended(self, stream: Any, block: dict[str, Any]) -> Any:
@@ -85,7 +85,10 @@ class Gru4Rec(tf.Module):
         rng = np.random.default_rng(recipe.seed)
         self._dropout = recipe.dropout
         self._start = tf.Variable(_normal(rng, 1, DIM) * 0.1)
-        self._layer = tf.keras.layers.GRU(units, return_sequences=True, seed=recipe.seed)
+        starts = tf.keras.initializers.GlorotUniform(recipe.seed), tf.keras.initializers.Orthogonal(recipe.seed)
+        self._layer = tf.keras.layers.GRU(
+            units, kernel_initializer=starts[0], recurrent_initializer=starts[1], return_sequences=True
+        )
         self._layer.build((None, None, DIM))
         self._out = weights(rng, units, DIM)
 
@@ -93,19 +96,19 @@ class Gru4Rec(tf.Module):
     def weights(self) -> list[Any]:
         return [self._start, self._out, *(weight.value for weight in self._layer.trainable_variables)]
 
-    def encode(self, batch: Tensors, tables: Tables) -> Encoded:
-        return Encoded(self.vectors(batch.item, tables, self._dropout))
+    def encode(self, batch: Tensors, tables: Tables, seed: Any) -> Encoded:
+        return Encoded(self.vectors(batch.item, tables, dropping(self._dropout, seed)))
 
-    def vectors(self, item: Any, tables: Tables, dropout: float = 0.0) -> Any:
+    def vectors(self, item: Any, tables: Tables, dropped: Drop = nothing_dropped) -> Any:
         """float32 [b, l, DIM] of int32 [b, l]."""
-        stream = dropped(_before(item, tables, self._start), dropout)
-        return dropped(self._layer(stream), dropout) @ self._out
+        stream = dropped(_before(item, tables, self._start))
+        return dropped(self._layer(stream)) @ self._out
 
 
 class Network(HistoryEncoder, Protocol):
     """One that reads item ids alone."""
 
-    def vectors(self, item: Any, tables: Tables, dropout: float = 0.0) -> Any:
+    def vectors(self, item: Any, tables: Tables, dropped: Drop = nothing_dropped) -> Any:
         """float32 [b, l, DIM] of int32 [b, l]: at each position from the items before it."""
 
 

@@ -14,7 +14,7 @@ from model_store.state.layout import DIM
 from model_store.state.memory import DAY_MS, Decays
 from model_store.state.writes import WriteTable
 from model_store.training.interactions import Interactions, ItemFacts, Log, assemble
-from model_store.training.loss import SEEN_SHARE, exp_sum, next_item_loss, seen_sums
+from model_store.training.loss import SEEN_SHARE, exp_sum, loss_of_histories
 from model_store.training.parallel import content_vectors, features_before
 from model_store.training.sequences import History, batches, gains, histories, pad
 from model_store.training.states import states_of
@@ -136,20 +136,24 @@ def test_the_gradient_by_hand_is_the_automatic_one() -> None:
         np.testing.assert_allclose(tf.convert_to_tensor(one), tf.convert_to_tensor(other), atol=1e-5)
 
 
-def test_the_loss_against_plain_loops() -> None:
-    vectors, items, bias = _random(4, 2, 4, DIM), _random(5, 9, DIM), _random(6, 9)
+@pytest.mark.parametrize("interests", [1, 3])
+def test_the_loss_against_plain_loops(interests: int) -> None:
+    vectors, items, bias = _random(4, interests, 2, 4, DIM), _random(5, 9, DIM), _random(6, 9)
+    log_weights = _random(7, interests, 2, 4)
+    log_weights[0] = 0
     item = np.array([[3, 1, 3, 5], [0, 8, 2, 0]], np.int32)
     target = np.array([[1, 1, 0, 1], [1, 1, 1, 0]], np.float32)
     terms = []
     for user, at in np.argwhere(target > 0):
-        exps = np.exp(items.astype(np.float64) @ vectors[user, at] + bias)
+        exps = sum(
+            np.exp(log_weights[one, user, at]) * np.exp(items.astype(np.float64) @ vectors[one, user, at] + bias)
+            for one in range(interests)
+        )
         seen = set(item[user, :at].tolist())
         rest = exps.sum() - SEEN_SHARE * sum(exps[other] for other in seen)
         terms.append(np.log(rest) - np.log(exps[item[user, at]]))
-    seen = seen_sums(vectors, item, target, items, bias)
-    found = next_item_loss(
-        tf.reshape(vectors, [-1, DIM]), tf.reshape(seen, [-1]), item.reshape(-1), target.reshape(-1), items, bias
-    )
+    further = list(zip(vectors[1:], log_weights[1:], strict=True))
+    found = loss_of_histories(vectors[0], item, target, items, bias, further)
     assert float(found) == pytest.approx(float(np.mean(terms)), rel=1e-5)
 
 

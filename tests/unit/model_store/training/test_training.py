@@ -10,13 +10,16 @@ from rich.console import Console
 
 from model_store.encoder.columns import Outputs
 from model_store.encoder.runtime import use_threads
-from model_store.model import InterestModel, export, load_model, read_card
+from model_store.model import InterestModel, export, load_model, load_parts, read_card
 from model_store.registry import ModelRegistry
 from model_store.state.features import features
+from model_store.state.layout import DIM, LANES, RANK_LANES
+from model_store.training.ablation import WHOLE, ablation, without
+from model_store.training.calibration import BASE_RATE, OWN_PAST, calibrations
 from model_store.training.evaluate import HELD_OUT, evaluate, index_rows, metric_of_states
 from model_store.training.interactions import Interactions, ItemFacts, Log, assemble
 from model_store.training.publish import train_and_publish
-from model_store.training.report import table
+from model_store.training.report import ablation_table, calibration_table, document, table
 from model_store.training.states import states_of
 from model_store.training.train import Progress, Recipe, train
 
@@ -66,6 +69,15 @@ def test_the_rule_is_learnt(trained: Trained, data: Interactions) -> None:
     assert popularity.ranking.of(1).hit_rate.value < 0.2
     assert model.topics is not None
     assert model.topics.accuracy > 0.9
+
+
+def test_the_rule_is_learnt_by_several_interests_and_trained_on(data: Interactions, tmp_path: Path) -> None:
+    export(train(data.without_last(HELD_OUT), replace(RECIPE, interests=2)), tmp_path / "v1", "v1")
+    assert evaluate(load_model(tmp_path / "v1"), data)[0].ranking.of(1).hit_rate.value > 0.9
+    parts = load_parts(tmp_path / "v1")
+    assert parts.network.interest_count == 2
+    export(parts, tmp_path / "v2", "v2")
+    assert evaluate(load_model(tmp_path / "v2"), data)[0].ranking.of(1).hit_rate.value > 0.9
 
 
 def test_the_facets_know_the_rule_too(trained: Trained, data: Interactions) -> None:
@@ -120,6 +132,47 @@ def test_evaluation_against_plain_loops(trained: Trained, data: Interactions, ba
     )
 
 
+def test_probabilities_of_topics_are_told_beside_those_of_the_past(trained: Trained, data: Interactions) -> None:
+    found = calibrations(trained.model, data)
+    assert list(found) == ["model", OWN_PAST, BASE_RATE]
+    assert all(of.users == USERS for of in found.values())
+    # Who walks through the catalogue has just left one half of it: the past says little, the rule says all.
+    assert found["model"].brier < 0.2 < min(found[OWN_PAST].brier, found[BASE_RATE].brier)
+    assert found[BASE_RATE].brier == pytest.approx(0.5, abs=0.05)
+    points = document(data, evaluate(trained.model, data), found)["calibration"]["model"]["reliability"]
+    assert sum(point["count"] for point in points) == USERS * len(data.topics)
+    assert calibration_table(found).row_count == 3
+
+
+def test_what_is_taken_out_costs_what_it_is_worth(trained: Trained, data: Interactions) -> None:
+    found = {one.row.name: one for one in ablation(trained.model, data)}
+    # Nobody follows anybody here, and `social` is no trained facet: neither has a line.
+    lines = ["without lanes by order", "without lanes by time", "without content", "without transitions"]
+    assert list(found) == [WHOLE, *lines, "behaviour alone", "content alone"]
+    whole = found[WHOLE]
+    assert whole.row.ranking == evaluate(trained.model, data)[0].ranking
+    assert (whole.lost.value, whole.lost.low, whole.lost.high) == (0, 0, 0)
+    for one in found.values():
+        assert one.lost.value == pytest.approx(whole.row.ranking.ndcg_10 - one.row.ranking.ndcg_10)
+        assert one.lost.low <= one.lost.value <= one.lost.high
+    # The last item says what comes next, and only the lanes by order know it for sure.
+    assert found["without lanes by order"].lost.low > 0.1
+    assert found["content alone"].lost.value > found["behaviour alone"].lost.value
+    assert found["content alone"].row.topics is None
+    assert [one["row"]["name"] for one in document(data, (), ablated=list(found.values()))["ablation"]] == list(found)
+    assert ablation_table(list(found.values())).row_count == len(found)
+
+
+def test_a_part_is_taken_out_of_a_copy(trained: Trained, data: Interactions) -> None:
+    model = trained.model
+    records = states_of(data, model.writes, model.decays).records
+    emptied, whole = (features(of, np.arange(USERS)) for of in (without(records, ("rank", "rank_weight")), records))
+    by_order, by_time = slice(0, RANK_LANES * DIM), slice(RANK_LANES * DIM, LANES * DIM)
+    assert not emptied[:, by_order].any()
+    np.testing.assert_array_equal(emptied[:, by_time], whole[:, by_time])
+    assert records["rank"].any()
+
+
 def test_each_user_is_in_one_length_group_and_one_popularity_group(trained: Trained, data: Interactions) -> None:
     model, *_ = evaluate(trained.model, data)
     for groups in (model.by_length, model.by_popularity):
@@ -158,6 +211,7 @@ def test_a_set_without_topics_and_ratings(data: Interactions, tmp_path: Path) ->
     export(train(bare.without_last(HELD_OUT), replace(RECIPE, epochs=1)), tmp_path, "bare")
     rows = evaluate(load_model(tmp_path), bare)
     assert {row.topics for row in rows} == {None}
+    assert calibrations(load_model(tmp_path), bare) == {}
     assert "synthetic" in str(table(bare, rows).caption)
 
 
