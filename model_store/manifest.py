@@ -8,13 +8,16 @@ import hashlib
 import re
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
+from typing import Annotated
 
 import msgspec
 
 MANIFEST = "manifest.json"
-FORMAT = 2
+FORMAT, PATCHED_FORMAT = 2, 3
+PATCH = ".patch"
 UNREADABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
 """What reading JSON that may be damaged raises."""
+Size = Annotated[int, msgspec.Meta(ge=0)]
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 
 
@@ -26,15 +29,30 @@ class FileEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Checksum (hexadecimal) and size in bytes of one file."""
 
     sha256: str
-    size: int
+    size: Size
 
 
-class Manifest(msgspec.Struct, frozen=True):
-    """What `manifest.json` holds; `files` maps a path inside the folder (with `/`) to its entry."""
+class Manifest(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What `manifest.json` holds.
+
+    Attributes:
+        format: `FORMAT`, or `PATCHED_FORMAT` with a base.
+        version: its name.
+        files: path inside the folder (with `/`) -> entry of the whole file.
+        base: the version that some files are stored as differences from; empty if the store has all of them whole.
+        patches: path -> bytes of the difference that is stored in place of a file of `files`, under the path with
+            `PATCH` after it; 0 if the file is the base's as it is, and nothing is stored.
+    """
 
     format: int
     version: str
     files: dict[str, FileEntry]
+    base: str = ""
+    patches: dict[str, Size] = {}
+
+    def stored(self) -> int:
+        """Bytes in the store, those of the base not counted."""
+        return sum(self.patches.get(name, entry.size) for name, entry in self.files.items())
 
 
 def entry_of(path: Path) -> FileEntry:
@@ -82,11 +100,16 @@ def decode(content: bytes, where: str) -> Manifest:
         manifest = msgspec.json.decode(content, type=Manifest)
     except UNREADABLE as error:
         raise ModelError(f"{where}/{MANIFEST} is damaged ({str(error)[:200]}): publish the version again") from error
-    if manifest.format != FORMAT:
+    if manifest.format != (PATCHED_FORMAT if manifest.base else FORMAT):
         raise ModelError(
-            f"{where} has model format {str(manifest.format)[:20]}, this program reads {FORMAT}: train a new version"
+            f"{where} has model format {str(manifest.format)[:20]}, this program reads {FORMAT}, and {PATCHED_FORMAT} "
+            "where there is a base: train a new version"
         )
     check_version(manifest.version)
+    if manifest.base:
+        check_version(manifest.base)
+    if manifest.base == manifest.version or not manifest.patches.keys() <= manifest.files.keys():
+        raise ModelError(f"{where}/{MANIFEST} does not fit together: publish the version again")
     _refuse_outside(manifest.files, where)
     return manifest
 
@@ -100,16 +123,21 @@ def _refuse_outside(files: Mapping[str, FileEntry], where: str) -> None:
             )
 
 
+def of_folder(folder: Path) -> Manifest:
+    """The manifest in `folder`, whose files may be others by now."""
+    path = folder / MANIFEST
+    if path.is_symlink() or not path.is_file():
+        raise ModelError(f"{folder} has no {MANIFEST}: it is not a complete model version; fetch or train it again")
+    return decode(path.read_bytes(), str(folder))
+
+
 def verify(folder: Path) -> Manifest:
     """Compare every file of `folder` with its manifest; `ModelError` names the first that differs.
 
     Nothing may be there besides: a loader might prefer a file that nobody has checked, and a link's target may change
     after it was read.
     """
-    path = folder / MANIFEST
-    if path.is_symlink() or not path.is_file():
-        raise ModelError(f"{folder} has no {MANIFEST}: it is not a complete model version; fetch or train it again")
-    manifest = decode(path.read_bytes(), str(folder))
+    manifest = of_folder(folder)
     where = f"{manifest.version} in {folder}"
     _refuse_others(folder, manifest, where)
     for name, entry in manifest.files.items():

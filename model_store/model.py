@@ -1,15 +1,17 @@
 """A model version in memory, and its folder: everything that a worker needs to turn states into interests."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from model_store import manifest
 from model_store.catalog.index import ItemIndex
+from model_store.encoder.columns import FEATURES
 from model_store.encoder.network import ReadoutNetwork
 from model_store.encoder.readout import Readout, export_readout, restored_network
 from model_store.manifest import ModelError
@@ -18,6 +20,9 @@ from model_store.state.writes import WriteTable
 
 _CARD = "model.json"
 _WRITES = "writes.npz"
+_SAMPLE = 1_024
+
+Float32 = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,10 @@ class InterestModel:
     index: ItemIndex
     made_at_ms: int = 0
 
+    def searched(self) -> "InterestModel":
+        """The same, that finds the best of very many items without scoring them all (`ItemIndex.searched`)."""
+        return replace(self, index=self.index.searched(self.readout.large(made_up_features(_SAMPLE))))
+
     def reads_states_of(self, other: "InterestModel") -> bool:
         """Whether states that were made with the other one mean the same to this one."""
         mine, theirs = self.writes, other.writes
@@ -55,10 +64,19 @@ class InterestModel:
         )
 
 
+def made_up_features(rows: int) -> Float32:
+    """float32 [rows, FEATURES]: of states that nobody has lived, from none to long ones."""
+    sizes = np.linspace(0, 3, rows)[:, None]
+    features: Float32 = (np.random.default_rng(0).normal(0, 1, (rows, FEATURES)) * sizes).astype(np.float32)
+    return features
+
+
 class Card(msgspec.Struct, frozen=True):
     """What `model.json` holds: the parts of a model that are not arrays, and where it came from.
 
-    `made`: free notes for people (data set, its terms, seed, figures); no code reads it.
+    `interests`: how many of a user's the readout tells apart.
+
+    `made`: free notes for people (data set, its terms, seed, figures); nothing that serves reads them.
     """
 
     generation: int
@@ -68,6 +86,12 @@ class Card(msgspec.Struct, frozen=True):
     content_half_life_ms: float
     made: dict[str, Any] = {}
     made_at_ms: int = 0
+    interests: int = 1
+
+    @property
+    def decays(self) -> Decays:
+        """The half-lives, as `state.advance` takes them."""
+        return Decays(self.rank_half_lives_events, self.time_half_lives_ms, self.content_half_life_ms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +123,7 @@ def export(parts: ModelParts, folder: Path, version: str) -> None:
         decays.content_half_life_ms,
         parts.made,
         time.time_ns() // 1_000_000,
+        parts.network.interest_count,
     )
     (folder / _CARD).write_bytes(msgspec.json.format(msgspec.json.encode(card)))
     manifest.write(folder, version)
@@ -111,10 +136,15 @@ def load_model(folder: Path) -> InterestModel:
     """
     version = manifest.verify(folder).version
     card = read_card(folder)
-    writes = _read_writes(folder)
-    decays = Decays(card.rank_half_lives_events, card.time_half_lives_ms, card.content_half_life_ms)
     return InterestModel(
-        version, card.generation, card.topics, decays, writes, Readout(folder), ItemIndex.load(folder), card.made_at_ms
+        version,
+        card.generation,
+        card.topics,
+        card.decays,
+        writes=_read_writes(folder),
+        readout=Readout(folder),
+        index=ItemIndex.load(folder),
+        made_at_ms=card.made_at_ms,
     )
 
 
@@ -122,10 +152,14 @@ def load_parts(folder: Path) -> ModelParts:
     """What the version in `folder` was made of, to be trained further; raises as `load_model` does."""
     manifest.verify(folder)
     card = read_card(folder)
-    network = restored_network(folder, len(card.topics))
-    decays = Decays(card.rank_half_lives_events, card.time_half_lives_ms, card.content_half_life_ms)
     return ModelParts(
-        card.generation, card.topics, decays, _read_writes(folder), network, ItemIndex.load(folder), card.made
+        card.generation,
+        card.topics,
+        card.decays,
+        writes=_read_writes(folder),
+        network=restored_network(folder, len(card.topics), card.interests),
+        index=ItemIndex.load(folder),
+        made=card.made,
     )
 
 

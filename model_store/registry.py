@@ -1,6 +1,6 @@
 """Versioned model store at any fsspec URL (a folder, `s3://`, `gs://`, `memory://`, ...).
 
-    <url>/<version>/...            the files of a version
+    <url>/<version>/...            the files of a version, or their differences from another one's
     <url>/<version>/manifest.json  their checksums; written last, and a version without it does not exist
     <url>/current.json             which version is served, and what was served before it
     <url>/current-g2.json          the same of the second generation, and so on
@@ -14,6 +14,7 @@ import io
 import re
 import shutil
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,12 +24,14 @@ import msgspec
 import numpy as np
 
 from model_store import manifest as manifests
-from model_store.manifest import MANIFEST, ModelError, check_version
+from model_store.manifest import MANIFEST, PATCH, ModelError, check_version
+from model_store.patches import PatchError, applied, patch_of
 
 _CARD, _WRITES = "model.json", "writes.npz"
 _POINTER = "current.json"
 _POINTERS = re.compile(r"current(?:-g([1-9][0-9]*))?\.json")
 FIRST_GENERATION = 1
+_LARGEST_DELTA = 0.5  # of the whole: what is larger saves too little to be worth a base that must stay
 _HISTORY = 100  # versions a pointer remembers, enough to roll back for weeks; the file stays small
 
 
@@ -72,16 +75,24 @@ class ModelRegistry:
     url: str
     options: dict[str, Any] = field(default_factory=dict)
 
-    def publish(self, folder: Path, version: str) -> manifests.Manifest:
-        """Copy the files of `folder` into the store as `version`. It is visible once complete, and not served yet."""
+    def publish(self, folder: Path, version: str, base: Path | None = None) -> manifests.Manifest:
+        """Copy the files of `folder` into the store as `version`. It is visible once complete, and not served yet.
+
+        `base`: the whole folder of a version that the store has whole. Only what differs from it is stored then, unless
+        that is more than `_LARGEST_DELTA` of the files: the manifest that is returned says which (`base`).
+        """
         fs, root = self._store()
         where = f"{root}/{check_version(version)}"
         if fs.exists(f"{where}/{MANIFEST}"):
             raise ModelError(f"version {version} is already in {self.url}: versions never change, choose another name")
         manifest = manifests.describe(folder, version)
+        manifest, patches = self._against(manifest, folder, base) if base else (manifest, {})
         for name in manifest.files:
             fs.makedirs(f"{where}/{name}".rpartition("/")[0], exist_ok=True)
-            fs.put_file(str(folder / name), f"{where}/{name}")
+            if name not in manifest.patches:
+                fs.put_file(str(folder / name), f"{where}/{name}")
+            elif name in patches:
+                fs.pipe_file(f"{where}/{name}{PATCH}", patches[name])
         _write_whole(fs, f"{where}/{MANIFEST}", manifests.encode(manifest))
         return manifest
 
@@ -139,9 +150,12 @@ class ModelRegistry:
         return pointer.history[-1]
 
     def remove(self, version: str) -> None:
-        """Take a version out of the store, and out of what can be rolled back to. Refuses one that is served."""
+        """Take a version out of the store, and out of what can be rolled back to. Refuses one that is served, or that
+        others are stored as differences from."""
         fs, root = self._store()
         self.manifest(version)
+        if version in self.bases():
+            raise ModelError(f"{version} is what other versions are stored as differences from: remove those first")
         for generation in self.generations():
             pointer = self._pointer(generation)
             if pointer and pointer.version == version:
@@ -151,6 +165,14 @@ class ModelRegistry:
                 self._point(Pointer(pointer.version, left), generation)
         fs.rm_file(f"{root}/{version}/{MANIFEST}")  # first: what is not whole is not there
         fs.rm(f"{root}/{version}", recursive=True)
+
+    def bases(self) -> frozenset[str]:
+        """Versions that others are stored as differences from."""
+        found = set()
+        for version in self.list():
+            with suppress(ModelError):  # what nobody can fetch needs no base
+                found.add(self.manifest(version).base)
+        return frozenset(found - {""})
 
     def notes(self, version: str) -> Notes:
         """Generation and figures of a published version. What holds no model is of the first generation."""
@@ -179,17 +201,19 @@ class ModelRegistry:
     def fetch(self, version: str, into: Path) -> Path:
         """Copy a version to the local folder `into`, which is `into` as returned; every checksum is compared.
 
-        A copy that is already there and whole is kept. The folder appears complete or not at all.
+        A copy that is already there and whole is kept. The folder appears complete or not at all. For a version that is
+        stored as differences, a copy of its base is put (or found) beside it, under its name.
         """
         manifest = self.manifest(version)
         if (into / MANIFEST).is_file() and manifests.verify(into) == manifest:
             return into
         if into.exists() and any(into.iterdir()):
             raise ModelError(f"{into} holds something other than model {version}: remove it or name another folder")
+        base = self.fetch(self._base_of(manifest).version, into.parent / manifest.base) if manifest.base else None
         into.parent.mkdir(parents=True, exist_ok=True)
         partial = into.parent / f".{into.name}.{uuid.uuid4().hex}"
         try:
-            self._download(manifest, partial)
+            self._download(manifest, partial, base)
             _move(partial, into, manifest)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
@@ -209,23 +233,72 @@ class ModelRegistry:
         entries = [self.manifest(version).files.get(_WRITES) for version in (one, other)]
         if None in entries or entries[0] == entries[1]:
             return entries[0] == entries[1]
-        first, second = (self._arrays(f"{version}/{_WRITES}") for version in (one, other))
+        first, second = (self._arrays(version, _WRITES) for version in (one, other))
         return first.keys() == second.keys() and all(np.array_equal(first[name], second[name]) for name in first)
 
-    def _arrays(self, name: str) -> dict[str, Any]:
-        fs, root = self._store()
-        with np.load(io.BytesIO(fs.cat_file(f"{root}/{name}")), allow_pickle=False) as arrays:
+    def _arrays(self, version: str, name: str) -> dict[str, Any]:
+        with np.load(io.BytesIO(self._content(self.manifest(version), name)), allow_pickle=False) as arrays:
             return dict(arrays)
 
-    def _download(self, manifest: manifests.Manifest, folder: Path) -> None:
+    def _content(self, manifest: manifests.Manifest, name: str) -> bytes:
+        if name in manifest.patches:
+            return self._patched(manifest, name, self._content(self._base_of(manifest), name))
+        fs, root = self._store()
+        return bytes(fs.cat_file(f"{root}/{manifest.version}/{name}"))
+
+    # -- versions as differences from another
+
+    def _against(
+        self, manifest: manifests.Manifest, folder: Path, base: Path
+    ) -> tuple[manifests.Manifest, dict[str, bytes]]:
+        """The manifest of what is to be stored of `folder`, and the patches; the same manifest and none if they save
+        too little. `model.json` stays whole, so that it can be read without fetching anything."""
+        of = manifests.verify(base)
+        if of.base or self.manifest(of.version) != of:
+            raise ModelError(f"{of.version} is not whole in {self.url}, or not what lies in {base}: name another base")
+        common = {name: entry for name, entry in manifest.files.items() if name in of.files and name != _CARD}
+        patches = {
+            name: patch_of((folder / name).read_bytes(), (base / name).read_bytes())
+            for name, entry in common.items()
+            if entry != of.files[name]
+        }
+        sizes = {name: len(patches.get(name, b"")) for name in common}
+        delta = msgspec.structs.replace(manifest, format=manifests.PATCHED_FORMAT, base=of.version, patches=sizes)
+        return (delta, patches) if delta.stored() <= _LARGEST_DELTA * manifest.stored() else (manifest, {})
+
+    def _base_of(self, manifest: manifests.Manifest) -> manifests.Manifest:
+        base = self.manifest(manifest.base)
+        if base.base:
+            raise ModelError(
+                f"{manifest.version} in {self.url} is stored as differences from {base.version}, which is not whole "
+                "itself: do not use this version"
+            )
+        return base
+
+    def _patched(self, manifest: manifests.Manifest, name: str, base: bytes) -> bytes:
+        """The file, not yet compared with its checksum."""
+        if not manifest.patches[name]:
+            return base
+        fs, root = self._store()
+        where = f"{manifest.version}/{name}{PATCH}"
+        try:
+            return applied(fs.cat_file(f"{root}/{where}"), base, manifest.files[name].size)
+        except (FileNotFoundError, PatchError) as error:
+            raise ModelError(f"{self.url}/{where} cannot be used ({error}): publish the version again") from error
+
+    def _download(self, manifest: manifests.Manifest, folder: Path, base: Path | None) -> None:
+        """`base`: a whole local copy of the manifest's base, if it has one."""
         fs, root = self._store()
         for name, entry in manifest.files.items():
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                fs.get_file(f"{root}/{manifest.version}/{name}", str(target))
-            except FileNotFoundError:
-                target.unlink(missing_ok=True)
+            if base and name in manifest.patches:
+                target.write_bytes(self._patched(manifest, name, (base / name).read_bytes()))
+            else:
+                try:
+                    fs.get_file(f"{root}/{manifest.version}/{name}", str(target))
+                except FileNotFoundError:
+                    target.unlink(missing_ok=True)
             manifests.check(target, entry, f"{self.url}/{manifest.version}")
         (folder / MANIFEST).write_bytes(manifests.encode(manifest))
 

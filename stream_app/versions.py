@@ -16,9 +16,9 @@ from typing import NoReturn, Protocol, TypeVar
 import numpy as np
 import structlog
 
-from model_store.encoder.columns import FEATURES
+from model_store import manifest
 from model_store.manifest import MANIFEST, ModelError
-from model_store.model import InterestModel, load_model
+from model_store.model import InterestModel, load_model, made_up_features
 from model_store.registry import ModelRegistry
 from stream_app.contracts.redis_layout import ModelCard
 from stream_app.observability import WorkerMetrics
@@ -124,7 +124,7 @@ class _Store:
 
     def __init__(self, settings: Settings) -> None:
         self._registry = ModelRegistry(settings.models.url)
-        self._generation, self._folder = settings.kafka.generation, settings.data_dir / "fetched"
+        self._generation, self._folder = settings.kafka.generation, settings.local_copies
 
     def current(self) -> str | None:
         """The version that is served; None if there is none. Raises Refused, OSError."""
@@ -152,35 +152,35 @@ class _Store:
         return Voice.of(model)
 
     def _fetched(self, version: str) -> Path:
-        """A local copy that is whole. One that is not is fetched again: the store's may be sound."""
+        """A local copy that is whole. One that is not is fetched again, like its base: the store's may be sound."""
         folder = self._folder / version
         try:
+            base = self._registry.manifest(version).base
             try:
                 return self._registry.fetch(version, folder)
             except ModelError:
-                if not folder.exists():
+                copies = [self._folder / name for name in (version, base) if name and (self._folder / name).exists()]
+                if not copies:
                     raise
-                shutil.rmtree(folder)
+                for copy in copies:
+                    shutil.rmtree(copy)
                 return self._registry.fetch(version, folder)
         except ModelError as error:
             raise Refused("damaged", str(error)) from error
 
     def tidy(self, version: str) -> None:
-        """Remove old local copies of other versions."""
+        """Remove old local copies of versions that are neither this one nor its base."""
+        kept = {version, manifest.of_folder(self._folder / version).base}
         for path in self._folder.iterdir():
-            if path.name != version and _age_s(path) > KEPT_S:
+            if path.name not in kept and _age_s(path) > KEPT_S:
                 shutil.rmtree(path, ignore_errors=True)
 
 
 def _is_finite(model: InterestModel) -> bool:
     """Whether vectors and scores of some states, of none to long ones, are numbers."""
-    rng = np.random.default_rng(0)
-    sizes = np.linspace(0, 3, TRIED_ROWS)[:, None]
-    rows = (rng.normal(0, 1, (TRIED_ROWS, FEATURES)) * sizes).astype(np.float32)
+    rows = made_up_features(TRIED_ROWS)
     outputs = (model.readout.large(rows), model.readout.small(rows[:1]), model.readout.small(rows[-1:]))
-    index = model.index
-    columns = (*outputs, index.vectors, index.bias, index.priors)
-    return all(bool(np.isfinite(column).all()) for column in columns)
+    return model.index.is_finite() and all(bool(np.isfinite(one).all()) for one in outputs)
 
 
 def _age_s(path: Path) -> float:

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
 import structlog
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
@@ -14,7 +13,7 @@ from model_store.state.layout import Kind
 from stream_app.access import kafka_options
 from stream_app.contracts.pseudonyms import naming
 from stream_app.contracts.validity import Limits, Record
-from stream_app.intake import Intake, kinds_by_topic
+from stream_app.intake import Intake, item_ids, kinds_by_topic
 from stream_app.settings import Settings
 from stream_app.topics import reaching
 
@@ -24,13 +23,6 @@ Offsets = Mapping[tuple[str, int], int]
 """(topic, partition) -> offset of the next record."""
 
 
-class _Click(msgspec.Struct):
-    item_id: str
-
-
-_click = msgspec.json.Decoder(_Click)
-
-
 @dataclass(slots=True)
 class Helping:
     """What one poll brought.
@@ -38,15 +30,16 @@ class Helping:
     Attributes:
         batches: for each partition its valid events, in the order in which a worker might have met them.
         records: how many were read, bad ones among them.
+        clicks: the records of clicks of each partition, bad ones among them.
     """
 
     batches: dict[int, EventBatch] = field(default_factory=dict)
     records: int = 0
-    clicks: dict[tuple[int, int], Record] = field(default_factory=dict)
+    clicks: dict[int, list[Record]] = field(default_factory=dict)
 
     def item_ids(self, partition: int, offsets: Sequence[int]) -> list[str]:
         """The items of clicks, which a batch has the hashes of."""
-        return [_click.decode(self.clicks[partition, offset].value or b"").item_id for offset in offsets]
+        return item_ids(self.clicks[partition], offsets)
 
 
 class Feed:
@@ -97,7 +90,7 @@ class Feed:
             helping.records += len(records)
             intake.add(kind, records, self._limits, now_ms, {})
             if kind == Kind.CLICK:
-                helping.clicks |= {(at.partition, record.offset): record for record in records}
+                helping.clicks[at.partition] = records
         helping.batches = dict(intake.joined())
         return helping
 

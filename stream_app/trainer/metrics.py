@@ -2,11 +2,11 @@
 
 import time
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 from stream_app.health import Check
 from stream_app.http_server import serve
-from stream_app.observability import STAGE_BUCKETS_S, pages
+from stream_app.observability import STAGE_BUCKETS_S, pages, process_registry
 from stream_app.settings import Metrics as MetricsSettings
 
 MAX_BEAT_AGE_S = 120.0
@@ -17,7 +17,7 @@ class TrainerMetrics:
     """Metrics of one trainer, on a registry of their own."""
 
     def __init__(self) -> None:
-        registry = self.registry = CollectorRegistry()
+        registry = self.registry = process_registry()
         self.beat_at_s: float | None = None
         self.records = Counter(
             "interest_trainer_records", "Records read from the event topics, bad ones among them", registry=registry
@@ -50,6 +50,12 @@ class TrainerMetrics:
             ["outcome"],
             registry=registry,
         )
+        self.published_bytes = Counter(
+            "interest_trainer_published_bytes",
+            "Bytes of the versions put into the store, by how: whole, or as differences from the last whole one",
+            ["how"],
+            registry=registry,
+        )
         self.rank = Gauge(
             "interest_trainer_held_out_reciprocal_rank",
             "Mean reciprocal rank on held-out clicks, of the last candidate and of the version served then",
@@ -70,6 +76,8 @@ class TrainerMetrics:
             self.clicks.labels(use)
         for outcome in ("promoted", "refused", "held_back", "failed"):
             self.versions.labels(outcome)
+        for how in ("whole", "differences"):
+            self.published_bytes.labels(how)
 
     def beat(self) -> None:
         """The loop turns."""

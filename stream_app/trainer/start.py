@@ -17,7 +17,7 @@ from stream_app.settings import Trainer as Policy
 from stream_app.trainer.feed import Feed
 from stream_app.trainer.loop import Trainer
 from stream_app.trainer.metrics import TrainerMetrics
-from stream_app.trainer.publisher import Publisher, Served
+from stream_app.trainer.publisher import Publisher, is_own
 from stream_app.trainer.snapshots import Snapshots
 
 log = structlog.get_logger(__name__)
@@ -34,7 +34,7 @@ def run_trainer(
     metrics, stop = TrainerMetrics(), threading.Event()
     port = metrics.serve(settings.metrics)
     log.info("metrics and health are served", url=f"http://{settings.metrics.host}:{port}/metrics")
-    snapshots = Snapshots(settings.data_dir / "trainer" / f"generation-{settings.kafka.generation}")
+    snapshots = Snapshots(_folder(settings))
     try:
         if anew:
             snapshots.clear()
@@ -61,8 +61,11 @@ def build_trainer(
     parts = load_parts(folder_of(base))
     learner = OnlineLearner(parts, _recipe(settings.trainer))
     promoted = snapshot.progress.promoted if snapshot else base
-    served = model if promoted == model.version else load_model(folder_of(promoted))
-    publisher = Publisher(ModelRegistry(settings.models.url), Served(promoted, served), settings.trainer, metrics)
+    # After a crash the served version may be one that was promoted since the snapshot.
+    goes_on = promoted == model.version or is_own(model.version, model.generation)
+    served = model if goes_on else load_model(folder_of(promoted))
+    registry = ModelRegistry(settings.models.url)
+    publisher = Publisher(registry, served, settings.trainer, metrics, _folder(settings) / "whole")
     feed = Feed(settings, limits_of(settings), _offsets(snapshot.progress.offsets) if snapshot else {})
     generation = parts.writes, parts.decays
     trainer = Trainer(settings, generation, base, learner, publisher, feed, snapshots, metrics)
@@ -73,6 +76,10 @@ def build_trainer(
     else:
         log.info("learning from the oldest events on", base=base, topics=settings.kafka.topics.inputs)
     return trainer, feed
+
+
+def _folder(settings: Settings) -> Path:
+    return settings.data_dir / "trainer" / f"generation-{settings.kafka.generation}"
 
 
 def _recipe(policy: Policy) -> OnlineRecipe:

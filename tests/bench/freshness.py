@@ -3,7 +3,7 @@
     python -m tests.bench.freshness --data FOLDER --dataset movietweetings-100k --json FILE
 
 The pass of `prequential`, every variant scored on the same clicks. JSON: `hr10, ndcg10` by part (`state`, `weights`,
-`counts`, `all`) and age; `frozen` is as old as the beginning of the scored half.
+`counts`, `all`) and age (`0` is fresh); `frozen` is as old as the beginning of the scored half.
 """
 
 from pathlib import Path
@@ -13,11 +13,9 @@ import typer
 
 from model_store.encoder.runtime import use_threads
 from model_store.training import datasets
-from model_store.training.online.halves import AGES_MS, FRESHNESS
+from model_store.training.online.halves import FRESHNESS, freshness_curve, methods
 from tests.bench.prequential import mean_of, measured
 from tests.bench.report import run, save, show
-
-PARTS = ("state", "weights", "counts", "all")
 
 
 def main(
@@ -29,12 +27,14 @@ def main(
 ) -> None:
     use_threads(threads)
     interactions = datasets.load(data, dataset)
-    mean = mean_of([measured(interactions, seed, dict(FRESHNESS))[0] for seed in range(seeds)])
-    curve = {part: {"fresh": mean["model"], **{age: mean[f"{part} {age}"] for age in AGES_MS}} for part in PARTS}
+    runs = [measured(interactions, seed, dict(FRESHNESS))[0] for seed in range(seeds)]
+    by_part = [freshness_curve(found) for found in runs]
+    curve = {part: mean_of([one[part] for one in by_part]) for part in by_part[0]}
     for key in ("hr10", "ndcg10"):
-        show(key, [{"part": part, **{age: of[key] for age, of in curve[part].items()}} for part in PARTS])
-    rivals = {name: of for name, of in mean.items() if name != "model" and not name.startswith(PARTS)}
-    show("those that count", [{"method": name, **of} for name, of in rivals.items()])
+        show(key, [{"part": part, **{age: of[key] for age, of in ages.items()}} for part, ages in curve.items()])
+    others = mean_of([methods(found) for found in runs])
+    show("the model, fresh, and those that count", [{"method": name, **of} for name, of in others.items()])
+    rivals = {name: of for name, of in others.items() if name != "model"}
     save(json, {"data": interactions.name, "curve": curve, "rivals": rivals})
 
 

@@ -3,40 +3,33 @@
     python -m tests.bench.prequential --data FOLDER --dataset movietweetings-100k --seeds 3 --json FILE
 
 Full ranking of all items met so far, seen ones left out, ties against the method. JSON: `mean` over the seeds and
-`runs`, each with `hr10, ndcg10, seconds`; `rivals`, which only count: popularity, popularity with a half-life of 7
-days (its lead over that is `over_recent_popularity`), and item transitions.
+`runs`, each with `hr10, ndcg10, seconds`; `rivals`, which only count: popularity, popularity with half-lives of 6 hours
+and of 1, 7 (the model's lead over that is `over_recent_popularity`) and 30 days, and item transitions.
 """
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import typer
-from rich.progress import Progress
 
 from model_store.encoder.runtime import use_threads
 from model_store.training import datasets
 from model_store.training.interactions import Interactions
 from model_store.training.metrics import Ranking
-from model_store.training.online.halves import FRESH, second_half
+from model_store.training.online.halves import FRESH
 from model_store.training.online.prequential import RECENT_POPULARITY, Ages
+from model_store.training.online.told import second_half_with_progress
 from tests.bench.report import console, run, save, show
 
 
-def measured(data: Interactions, seed: int, variants: dict[str, Ages]) -> tuple[dict[str, dict[str, float]], float]:
+def measured(data: Interactions, seed: int, variants: dict[str, Ages]) -> tuple[dict[str, Ranking], float]:
     """Figures of every method, and how many seconds the pass took, training on the first part among them."""
     began_s = time.monotonic()
-    with Progress(console=console, transient=True) as bars:
-        training, passing = bars.add_task("training", total=None), bars.add_task("the stream", total=len(data))
-        found = second_half(
-            data,
-            seed,
-            variants,
-            lambda now: bars.update(training, completed=now.step, total=now.steps),
-            lambda done: bars.update(passing, completed=done),
-        )
-    return {name: figures(of) for name, of in found.items()}, time.monotonic() - began_s
+    found = second_half_with_progress(data, seed, variants, console)
+    return found, time.monotonic() - began_s
 
 
 def figures(of: Ranking) -> dict[str, float]:
@@ -44,9 +37,10 @@ def figures(of: Ranking) -> dict[str, float]:
     return {"hr10": of.hit_rate_10, "ndcg10": of.ndcg_10}
 
 
-def mean_of(runs: list[dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:
+def mean_of(runs: list[Mapping[str, Ranking]]) -> dict[str, dict[str, float]]:
     """Over the seeds, method by method."""
-    return {name: {key: float(np.mean([one[name][key] for one in runs])) for key in runs[0][name]} for name in runs[0]}
+    told = {name: [figures(one[name]) for one in runs] for name in runs[0]}
+    return {name: {key: float(np.mean([one[key] for one in of])) for key in of[0]} for name, of in told.items()}
 
 
 def main(
@@ -61,7 +55,7 @@ def main(
     found = [measured(interactions, seed, dict(FRESH)) for seed in range(seeds)]
     mean = mean_of([of for of, _ in found])
     runs: list[dict[str, Any]] = [
-        {"seed": seed, **of["model"], "seconds": seconds} for seed, (of, seconds) in enumerate(found)
+        {"seed": seed, **figures(of["model"]), "seconds": seconds} for seed, (of, seconds) in enumerate(found)
     ]
     show(f"{interactions.name}, second half, each seed", runs)
     show("mean", [{"method": name, **of} for name, of in mean.items()])

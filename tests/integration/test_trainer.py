@@ -161,6 +161,23 @@ def test_a_crash_costs_nothing_and_nothing_is_learnt_twice(world: World) -> None
     assert rounds[0] == rounds[1]
 
 
+def test_after_a_crash_it_promotes_on_from_what_it_promoted_since_its_snapshot(world: World) -> None:
+    walk = [f"i{item}" for item in range(ITEMS)]
+    world.walk(2, walk)
+    with Running(world) as running:
+        running.read_to(world.sent).snapshot()
+        kept = world.sent
+        world.walk(2, walk)
+        running.read_to(world.sent).publish()
+    ours = world.registry.current()
+    assert ours != VERSION
+    with Running(world) as running:
+        running.read_to(world.sent - kept)
+        wait_for("another second, since versions are named by it", lambda: _publishes(running, "promoted"))
+        assert outcome(running, "held_back") == 0
+    assert world.registry.current() not in (VERSION, ours)
+
+
 def test_a_version_that_is_not_sound_and_one_that_nobody_asked_for_are_not_promoted(world: World) -> None:
     with Running(world) as running:
         world.walk(2, [f"i{item}" for item in range(ITEMS)])
@@ -185,7 +202,7 @@ def test_a_version_that_is_not_sound_and_one_that_nobody_asked_for_are_not_promo
         wait_for("promotion", lambda: _publishes(running, "promoted", 2))
         assert world.registry.current() not in (VERSION, ours)
         kept = [version for version in world.registry.list() if version.startswith(PREFIX)]
-        assert len(kept) <= 3  # the last two, and one that is served
+        assert len(kept) <= 4  # the last two, one that is served, and one that they are stored as differences from
         assert VERSION in world.registry.list()
 
 

@@ -120,10 +120,10 @@ class Weights:
 class AgedWeights:
     """The latest weights that are `age_ms` old."""
 
-    def __init__(self, topics: int, age_ms: int) -> None:
+    def __init__(self, like: ReadoutNetwork, age_ms: int) -> None:
         self._age_ms = age_ms
         self._known: deque[Weights] = deque()
-        self._network = ReadoutNetwork(topics, seed=0)
+        self._network = ReadoutNetwork(like.topic_count, 0, like.interest_count)
         self._read = tf.function(self._network.outputs, input_signature=[tf.TensorSpec([None, FEATURES], tf.float32)])
         self._loaded: Weights | None = None
 

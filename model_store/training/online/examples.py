@@ -19,8 +19,6 @@ Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
 UInt64 = npt.NDArray[np.uint64]
 
-_COLUMNS = ("user", "features", "ring", "item", "ts_ms", "place")
-
 
 @dataclass(frozen=True, slots=True)
 class Clicks:
@@ -47,7 +45,7 @@ class Clicks:
 
     def take(self, rows: npt.NDArray[np.integer] | npt.NDArray[np.bool_]) -> "Clicks":
         """Some of them."""
-        return Clicks(*(getattr(self, name)[rows] for name in _COLUMNS))
+        return Clicks(*(getattr(self, name)[rows] for name in self.__slots__))
 
     @staticmethod
     def concat(parts: "list[Clicks]") -> "Clicks":
@@ -56,7 +54,7 @@ class Clicks:
             hashes, places = np.empty(0, np.uint64), np.empty(0, np.int64)
             features = np.empty((0, FEATURES), np.float32)
             return Clicks(hashes, features, np.empty((0, RING), np.uint64), hashes, places, places)
-        return Clicks(*(np.concatenate([getattr(part, name) for part in parts]) for name in _COLUMNS))
+        return Clicks(*(np.concatenate([getattr(part, name) for part in parts]) for name in Clicks.__slots__))
 
 
 def observe(arena: Arena, batch: EventBatch, writes: WriteTable, decays: Decays) -> Clicks:

@@ -74,7 +74,7 @@ def judge(candidate: InterestModel, served: InterestModel, held_out: Clicks, eno
     A click on an item that a version does not know counts 0 for it.
     """
     new, finite = _reciprocal_ranks(candidate, held_out)
-    if not finite or not _is_finite(candidate):
+    if not finite or not candidate.index.is_finite():
         return Verdict(False, "it has NaN or infinity in its scores", len(held_out))
     if len(held_out) < enough:
         return Verdict(True, f"only {len(held_out)} clicks were held out, too few to compare", len(held_out))
@@ -101,8 +101,3 @@ def _reciprocal_ranks(model: InterestModel, clicks: Clicks) -> tuple[Float64, bo
         rank = ranks(scores, np.maximum(wanted, 0), hidden)
         parts.append(np.where(known & (rank < len(index)), 1 / (1.0 + rank), 0.0))
     return np.concatenate(parts), finite
-
-
-def _is_finite(model: InterestModel) -> bool:
-    index = model.index
-    return all(bool(np.isfinite(column).all()) for column in (index.vectors, index.bias, index.priors))

@@ -40,6 +40,21 @@ FRESHNESS: Mapping[str, Ages] = {
 }
 """What each part of a score is worth at each age, the others being fresh; and all of them at that age."""
 
+PARTS = ("state", "weights", "counts", "all")
+
+Curve = Mapping[str, Mapping[str, Ranking]]
+"""One of `PARTS` -> its age, from the freshest on -> figures."""
+
+
+def freshness_curve(found: Mapping[str, Ranking]) -> Curve:
+    """The figures of the variants `FRESHNESS`, by part and age."""
+    return {part: {"0": found["model"], **{age: found[f"{part} {age}"] for age in AGES_MS}} for part in PARTS}
+
+
+def methods(found: Mapping[str, Ranking]) -> dict[str, Ranking]:
+    """The fresh model and those that only count."""
+    return {name: of for name, of in found.items() if name == "model" or name not in FRESHNESS}
+
 
 def second_half(
     data: Interactions,

@@ -18,10 +18,13 @@ import numpy.typing as npt
 from model_store.catalog.index import ItemIndex
 from model_store.catalog.transitions import LAG_WEIGHTS, UNIT
 from model_store.encoder.columns import FEATURES, PRIORS
+from model_store.encoder.layers import dropping
+from model_store.encoder.network import Interest
 from model_store.encoder.runtime import tf
 from model_store.model import ModelParts
 from model_store.state.hashing import hash_ids
 from model_store.state.layout import FACET_DIM, RING
+from model_store.training.harness import optimizer_of, step_seed, trainable
 from model_store.training.online.counts import FadingCounts, PairCounts
 from model_store.training.online.examples import Clicks
 
@@ -113,7 +116,6 @@ class OnlineLearner:
         self.popularity, self.pairs = FadingCounts(len(self.item_ids)), PairCounts()
         self._rounds: deque[Round] = deque(maxlen=recipe.rounds_kept)
         self._rng = np.random.default_rng(recipe.seed)
-        tf.random.set_seed(recipe.seed)
         vectors, bias = base.index.vectors, base.index.bias
         if self.network.begin_blend(recipe.popularity_weights):
             vectors, bias = np.float32(recipe.vectors_kept) * vectors, np.zeros_like(bias)
@@ -122,10 +124,8 @@ class OnlineLearner:
 
     def _build(self, vectors: Float32, bias: Float32) -> None:
         self._vectors, self._bias = tf.Variable(vectors), tf.Variable(bias)
-        network = [weight for weight in self.network.trainable_variables if weight.shape.num_elements()]
-        self._weights = [self._vectors, self._bias, *network]
-        self._optimizer = tf.keras.optimizers.Adam(self._recipe.rate, beta_2=0.98, global_clipnorm=1.0)
-        self._optimizer.build(self._weights)
+        self._weights = [self._vectors, self._bias, *trainable(self.network.trainable_variables)]
+        self._optimizer = optimizer_of(self._weights, self._recipe.rate)
         self._step = tf.function(self._train_step, input_signature=_round_signature(self.network.topic_count))
         self._read = tf.function(self.network.outputs, input_signature=[tf.TensorSpec([None, FEATURES], tf.float32)])
 
@@ -136,14 +136,14 @@ class OnlineLearner:
 
         A new one begins without a vector and with the bias of the rarest; its clicks do the rest.
         """
-        known, place = set(self.item_ids), {name: place for place, name in enumerate(ids)}
-        fresh = [name for name in place if name not in known]
-        if not fresh:
+        hashes, rows = np.unique(hash_ids(ids).hash, return_index=True)
+        rows = np.sort(rows[self._index.rows_of(hashes) < 0])
+        if not len(rows):
             return
-        rows = [place[name] for name in fresh]
+        fresh = [ids[row] for row in rows.tolist()]
         lowest, before = float(self.vectors_and_bias()[1].min(initial=0.0)), len(self.item_ids)
         self.item_ids += fresh
-        self.titles += [titles[row] for row in rows] if titles else fresh
+        self.titles += [titles[row] for row in rows.tolist()] if titles else fresh
         self._hashes = np.concatenate([self._hashes, hash_ids(fresh).hash])
         self._topic = np.concatenate([self._topic, np.full(len(fresh), -1, np.int16)])
         more = np.zeros((len(fresh), FACET_DIM), np.float32) if content is None else content[rows]
@@ -171,14 +171,14 @@ class OnlineLearner:
     # -- learning
 
     def learn(self, clicks: Clicks, usual: int = 1 << 30) -> float:
-        """Train on new clicks and on earlier rounds, then count the new ones. A round of more than `usual` clicks is
-        passed less often. Returns the loss before; NaN if there was nothing to learn: clicks on items that were never
-        met, or that the user had clicked before."""
+        """Train on new clicks and on earlier rounds, then count the new ones. With more than `usual` clicks there are
+        fewer steps, on the new ones at least one. Returns the loss before; NaN if there was nothing to learn: clicks on
+        items that were never met, or that the user had clicked before."""
         new, loss = self._round(clicks), float("nan")
         if len(new):
-            passes = max(1, round(self._recipe.passes * min(1.0, usual / len(new))))
-            loss, *_ = [self._train(new) for _ in range(passes)]
-            for _ in range(self._recipe.replays if self._rounds else 0):
+            share = min(1.0, usual / len(new))
+            loss, *_ = [self._train(new) for _ in range(max(1, round(self._recipe.passes * share)))]
+            for _ in range(round(self._recipe.replays * share) if self._rounds else 0):
                 self._train(self._rounds[int(self._rng.integers(len(self._rounds)))])
             self._rounds.append(new)
         self.count(clicks)
@@ -288,17 +288,25 @@ class OnlineLearner:
         self, features: Any, seen: Any, wanted: Any, topics: Any, priors: Any, pair_at: Any, pair_added: Any
     ) -> Any:
         shape = [tf.shape(wanted)[0], tf.shape(priors)[0]]
+        seed = step_seed(self._recipe.seed, self._optimizer)
         hidden, added = _hidden(seen, shape), tf.scatter_nd(pair_at, pair_added, shape)
         with tf.GradientTape() as tape:
-            vector = self.network.vector(features, self._recipe.dropout)
+            (vector, _), *further = self.network.interests(features, dropping(self._recipe.dropout, seed))
             blend = self.network.blend(features, vector)
-            logits = tf.matmul(vector, self._vectors, transpose_b=True) + self._bias
+            logits = self._dots(vector, further) + self._bias
             logits += tf.matmul(blend[:, :PRIORS], priors, transpose_b=True)
             logits += (self.pair_weight + blend[:, PRIORS:]) * added
             loss = _cross_entropy(logits + hidden, wanted)
             total = loss + self._facet_losses(features, tf.stop_gradient(vector), wanted, topics, hidden)
         self._optimizer.apply(tape.gradient(total, self._weights), self._weights)
         return loss
+
+    def _dots(self, vector: Any, further: Sequence[Interest]) -> Any:
+        """float32 [n, items]: log sum over interests of exp(log weight + dot)."""
+        dots = [tf.matmul(vector, self._vectors, transpose_b=True)]
+        for more, log_weight in further:
+            dots.append(tf.matmul(more, self._vectors, transpose_b=True) + log_weight[:, None])
+        return tf.reduce_logsumexp(tf.stack(dots), axis=0) if further else dots[0]
 
     def _facet_losses(self, features: Any, vector: Any, wanted: Any, topics: Any, hidden: Any) -> Any:
         """Of everything that reads the memory without shaping it, on the first clicks of the round."""

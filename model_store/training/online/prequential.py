@@ -29,8 +29,11 @@ Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
 UInt64 = npt.NDArray[np.uint64]
 
-POPULARITY, RECENT_POPULARITY, TRANSITIONS = "popularity", "popularity, 7 days", "item transitions"
+POPULARITY, TRANSITIONS = "popularity", "item transitions"
+RECENT = ("popularity, 6 hours", "popularity, 1 day", "popularity, 7 days", "popularity, 30 days")
+"""With the half-lives `POPULARITY_HALF_LIVES_DAYS`."""
 _SEVEN_DAYS = POPULARITY_HALF_LIVES_DAYS.index(7.0)
+RECENT_POPULARITY = RECENT[_SEVEN_DAYS]
 _TIE_BREAK = 1e-6
 
 
@@ -88,11 +91,11 @@ class _Run:
         self._number = {name: item for item, name in enumerate(data.items)}
         self._row = np.full(len(data.items), -1, np.int64)
         self._note_rows(0)
-        ages, topics = plan.variants.values(), len(base.topics)
+        ages = plan.variants.values()
         state_ages = {one.state_ms for one in ages} - {0}
         self._states = {age: AgedStates(data, base, age, plan.score_from) for age in state_ages}
         self._counts = {age: AgedCounts(age) for age in {0, *(one.counts_ms for one in ages)}}
-        self._weights = {age: AgedWeights(topics, age) for age in {one.weights_ms for one in ages}}
+        self._weights = {age: AgedWeights(base.network, age) for age in {one.weights_ms for one in ages}}
         self._past = _Past(len(data.users))
         self.found: dict[str, list[Int64]] = defaultdict(list)
 
@@ -153,7 +156,7 @@ class _Run:
             pairs.add_to(scores, self._recent(ring), blend.transitions)
             self.found[name].append(ranks(scores, wanted, hidden))
         recent = columns[0][:, :, _SEVEN_DAYS]
-        counted = {POPULARITY: total, RECENT_POPULARITY: recent}
+        counted = {POPULARITY: total, **{name: columns[0][:, :, place] for place, name in enumerate(RECENT)}}
         counted[TRANSITIONS] = transitions[0].shares(self._recent(clicks.ring)) + _TIE_BREAK * recent
         for name, scores in counted.items():
             self.found[name].append(ranks(scores, wanted, hidden))
@@ -163,7 +166,7 @@ class _Run:
         weights = aged.at(now_ms)
         outputs = Outputs.of(aged.outputs(weights, features))
         scores = np.full((len(features), len(self._learner.item_ids)), weights.bias.min(), np.float32)
-        scores[:, : len(weights.bias)] = outputs.vector @ weights.vectors.T + weights.bias
+        scores[:, : len(weights.bias)] = outputs.dots(weights.vectors) + weights.bias
         return scores, outputs
 
     def _recent(self, ring: UInt64) -> Int32:

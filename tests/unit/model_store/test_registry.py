@@ -1,16 +1,19 @@
 """The model store: complete or invisible, checksums, the pointer and its history."""
 
 import json
+import shutil
 import uuid
 from pathlib import Path
 from typing import Any
 
 import fsspec
+import msgspec
 import numpy as np
 import pytest
 
 from model_store import manifest
 from model_store.manifest import MANIFEST, ModelError
+from model_store.patches import patch_of
 from model_store.registry import ModelRegistry
 
 
@@ -159,6 +162,144 @@ def test_versions_never_change(registry: ModelRegistry, folder: Path) -> None:
     registry.publish(folder, "v1")
     with pytest.raises(ModelError, match="choose another name"):
         registry.publish(folder, "v1")
+
+
+# -- versions as differences from another
+
+
+def _next(folder: Path, tmp_path: Path, changed: int) -> Path:
+    """Another version's files: so many bytes of the weights are others, and there is a file more."""
+    result = tmp_path / f"next-{changed}"
+    shutil.copytree(folder, result)
+    weights = bytearray((folder / "graph" / "weights.bin").read_bytes())
+    weights[5_000 : 5_000 + changed] = np.random.default_rng(0).bytes(changed)
+    (result / "graph" / "weights.bin").write_bytes(b"more" + weights)
+    (result / "model.json").write_text('{"generation": 1, "made": {"seed": 7}}')
+    return result
+
+
+@pytest.fixture
+def whole(registry: ModelRegistry, folder: Path, tmp_path: Path) -> Path:
+    """A local copy of v1, which the store has whole; its weights cannot be compressed."""
+    (folder / "graph" / "weights.bin").write_bytes(np.random.default_rng(1).bytes(50_000))
+    registry.publish(folder, "v1")
+    return registry.fetch("v1", tmp_path / "whole")
+
+
+def test_a_version_as_differences_is_fetched_whole(
+    registry: ModelRegistry, folder: Path, whole: Path, tmp_path: Path
+) -> None:
+    changed = _next(folder, tmp_path, 1_000)
+    published = registry.publish(changed, "v2", base=whole)
+    assert published.base == "v1"
+    assert published.patches["card.json"] == 0
+    assert 1_000 < published.stored() < 1_300
+    fs, root = _path(registry, "v2")
+    assert sum(fs.size(path) for path in fs.find(root) if not path.endswith(MANIFEST)) == published.stored()
+    fetched = registry.fetch("v2", tmp_path / "cache" / "v2")
+    for path in changed.rglob("*"):
+        assert path.is_dir() or (fetched / path.relative_to(changed)).read_bytes() == path.read_bytes()
+    assert manifest.verify(fetched) == published == registry.manifest("v2")
+    assert manifest.verify(tmp_path / "cache" / "v1").version == "v1"
+    assert registry.notes("v2").made == {"seed": 7}
+
+
+def test_what_differs_too_much_is_published_whole(
+    registry: ModelRegistry, folder: Path, whole: Path, tmp_path: Path
+) -> None:
+    published = registry.publish(_next(folder, tmp_path, 30_000), "v2", base=whole)
+    assert (published.base, published.format) == ("", manifest.FORMAT)
+    assert published.stored() == sum(entry.size for entry in published.files.values())
+    registry.fetch("v2", tmp_path / "cache" / "v2")
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == ["v2"]
+
+
+def test_differences_are_from_what_the_store_has_whole(
+    registry: ModelRegistry, folder: Path, whole: Path, tmp_path: Path
+) -> None:
+    changed = _next(folder, tmp_path, 1_000)
+    registry.publish(changed, "v2", base=whole)
+    for base in (registry.fetch("v2", tmp_path / "v2"), _next(folder, tmp_path, 10)):
+        if base.name != "v2":
+            manifest.write(base, "elsewhere")
+        with pytest.raises(ModelError, match=r"not whole|not in"):
+            registry.publish(changed, "v3", base=base)
+    assert registry.list() == ("v1", "v2")
+
+
+def test_a_base_stays_as_long_as_others_stand_on_it(
+    registry: ModelRegistry, folder: Path, whole: Path, tmp_path: Path
+) -> None:
+    registry.publish(_next(folder, tmp_path, 1_000), "v2", base=whole)
+    assert registry.bases() == {"v1"}
+    with pytest.raises(ModelError, match="v1 is what other versions are stored as differences from"):
+        registry.remove("v1")
+    registry.remove("v2")
+    registry.remove("v1")
+    assert registry.list() == ()
+
+
+@pytest.mark.parametrize("damage", [b"", b"other bytes", None])
+def test_a_damaged_difference_is_named_and_leaves_nothing(
+    registry: ModelRegistry, folder: Path, whole: Path, tmp_path: Path, damage: bytes | None
+) -> None:
+    registry.publish(_next(folder, tmp_path, 1_000), "v2", base=whole)
+    fs, path = _path(registry, "v2/graph/weights.bin.patch")
+    fs.rm_file(path)
+    if damage is not None:
+        fs.pipe_file(path, damage)
+    with pytest.raises(ModelError, match=r"weights\.bin\.patch.*publish the version again"):
+        registry.fetch("v2", tmp_path / "cache" / "v2")
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == ["v1"]
+
+
+def test_a_difference_from_another_file_is_noticed(
+    registry: ModelRegistry, folder: Path, whole: Path, tmp_path: Path
+) -> None:
+    """Its patch can be applied, and makes something else."""
+    registry.publish(_next(folder, tmp_path, 1_000), "v2", base=whole)
+    registry.publish(_next(folder, tmp_path, 1_001), "v3", base=whole)
+    fs, path = _path(registry, "v2/graph/weights.bin.patch")
+    other = patch_of(bytes(50_004), (whole / "graph" / "weights.bin").read_bytes())
+    fs.rm_file(path)
+    fs.pipe_file(path, other)
+    with pytest.raises(ModelError, match="is not what was published"):
+        registry.fetch("v2", tmp_path / "v2")
+    registry.fetch("v3", tmp_path / "v3")
+
+
+def test_a_version_whose_base_has_a_base_is_refused(
+    registry: ModelRegistry, folder: Path, whole: Path, tmp_path: Path
+) -> None:
+    """Nobody publishes one; one that was made by hand could go round in a circle."""
+    registry.publish(_next(folder, tmp_path, 1_000), "v2", base=whole)
+    fs, path = _path(registry, f"v1/{MANIFEST}")
+    circle = msgspec.structs.replace(registry.manifest("v1"), format=manifest.PATCHED_FORMAT, base="v2")
+    fs.rm_file(path)
+    fs.pipe_file(path, manifest.encode(circle))
+    with pytest.raises(ModelError, match=r"v2 in .* is stored as differences from v1, which is not whole"):
+        registry.fetch("v2", tmp_path / "cache" / "v2")
+
+
+def test_states_are_compared_through_differences(registry: ModelRegistry, folder: Path, tmp_path: Path) -> None:
+    _version(registry, folder, "served", 5_000)
+    registry.promote("served")
+    base = registry.fetch("served", tmp_path / "base")
+    np.savez_compressed(folder / "writes.npz", vectors=np.arange(5_000))
+    registry.publish(folder, "packed", base=base)
+    np.savez(folder / "writes.npz", vectors=np.append(np.arange(4_999), 7))
+    registry.publish(folder, "other", base=base)
+    assert registry.bases() == {"served"}
+    registry.promote("packed")
+    with pytest.raises(ModelError, match="other makes states otherwise than packed"):
+        registry.promote("other")
+
+
+def test_a_whole_version_is_written_as_before_there_were_differences(registry: ModelRegistry, folder: Path) -> None:
+    """Earlier releases go on reading it."""
+    registry.publish(folder, "v1")
+    fs, path = _path(registry, f"v1/{MANIFEST}")
+    assert json.loads(fs.cat_file(path)).keys() == {"format", "version", "files"}
 
 
 @pytest.mark.parametrize("damage", [b"", b"other bytes", None])

@@ -51,10 +51,10 @@ class Scene:
             asyncio.run(self.versions.look())
         return self.worker.model.version
 
-    def publish(self, version: str, *, promote: bool = True, **changes: object) -> None:
+    def publish(self, version: str, *, promote: bool = True, base: str | None = None, **changes: object) -> None:
         parts = replace(load_parts(self.registry.fetch(VERSION, self.folder / "base")), **changes)
         export(parts, self.folder / version, version)
-        self.registry.publish(self.folder / version, version)
+        self.registry.publish(self.folder / version, version, self.folder / base if base else None)
         if promote:
             self.registry.promote(version)
 
@@ -158,6 +158,24 @@ def test_a_damaged_local_copy_is_fetched_again(scene: Scene) -> None:
     path.write_bytes(path.read_bytes()[:-1])
     scene.registry.promote("second")
     assert scene.look() == "second"
+
+
+def test_a_version_as_differences_is_taken_up_whatever_became_of_local_copies(scene: Scene) -> None:
+    fetched, index = scene.settings.data_dir / "fetched", scene.worker.model.index
+    scene.publish("whole")
+    assert scene.look() == "whole"
+    for number, damaged in enumerate(("", "whole", "2", "whole"), 1):
+        if damaged:
+            path = fetched / damaged / "items.npz"
+            path.write_bytes(path.read_bytes()[:-1])
+        scene.publish(str(number), base="whole", index=replace(index, bias=index.bias + number))
+        assert scene.registry.manifest(str(number)).base == "whole"
+        assert scene.look() == str(number)
+        np.testing.assert_array_equal(scene.worker.model.index.bias, index.bias + number)
+        os.utime(fetched / "whole" / MANIFEST, (1, 1))
+    scene.publish("last", base="whole")
+    assert scene.look() == "last"
+    assert (fetched / "whole").exists(), "the base of the version in use is needed for the next one"
 
 
 def test_a_store_that_is_away_is_asked_again(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:

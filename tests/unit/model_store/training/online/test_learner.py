@@ -30,14 +30,15 @@ def one_thread() -> None:
     use_threads(1)
 
 
-def fresh_parts() -> ModelParts:
+def fresh_parts(interests: int = 1) -> ModelParts:
     rng = np.random.default_rng(0)
     vectors = rng.normal(0, 0.1, (ITEMS, DIM)).astype(np.float32)
     content = np.zeros((ITEMS, FACET_DIM), np.float32)
     content[np.arange(ITEMS), np.arange(ITEMS) % 2] = 1
     writes = WriteTable(hash_ids(IDS).hash, vectors, content)
     index = ItemIndex.of(tuple(IDS), tuple(IDS), vectors, np.zeros(ITEMS, np.float32), content[:, :2])
-    return ModelParts(3, ("even", "odd"), Decays(), writes, ReadoutNetwork(2, seed=1), index, {"data": "made"})
+    network = ReadoutNetwork(2, seed=1, interests=interests)
+    return ModelParts(3, ("even", "odd"), Decays(), writes, network, index, {"data": "made"})
 
 
 class Stream:
@@ -75,8 +76,9 @@ def right(learner: OnlineLearner, clicks: Clicks) -> float:
     return float((best == index.rows_of(clicks.item)).mean())
 
 
-def test_it_learns_a_rule_and_then_another() -> None:
-    parts = fresh_parts()
+@pytest.mark.parametrize("interests", [1, 2])
+def test_it_learns_a_rule_and_then_another(interests: int) -> None:
+    parts = fresh_parts(interests)
     learner, stream = OnlineLearner(parts, RECIPE), Stream(parts)
     for step in (1, 7):
         for clicks in stream.clicks(14, step):

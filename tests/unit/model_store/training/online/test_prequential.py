@@ -10,7 +10,9 @@ from model_store.training.online.aged import NEVER_MS
 from model_store.training.online.learner import OnlineRecipe
 from model_store.training.online.prequential import (
     POPULARITY,
+    RECENT,
     RECENT_POPULARITY,
+    TRANSITIONS,
     Ages,
     Plan,
     prequential,
@@ -64,6 +66,7 @@ def test_the_fresher_the_better_and_the_floor_is_right(data: Interactions) -> No
     assert rate["fresh"] > rate["frozen"] + 0.2
     for older in ("state of 3 h", "weights of 3 h"):
         assert rate["frozen"] < rate[older] < rate["fresh"]
+    assert set(found) - set(plan.variants) == {POPULARITY, *RECENT, TRANSITIONS}
     total, recent = _floor(data)
     assert rate[POPULARITY] == pytest.approx(total)
     assert rate[RECENT_POPULARITY] == pytest.approx(recent, abs=0.004)  # float32 may tie what float64 does not
