@@ -59,9 +59,9 @@ def encode(serving: Serving) -> bytes:
     return msgspec.json.encode(serving)
 
 
-def decode(raw: bytes) -> Serving:
-    """Raises one of `UNREADABLE` for what no command wrote."""
-    return _decoder.decode(raw)
+def decode(raw: bytes | None) -> Serving:
+    """What the key's value says, None where there is none. Raises one of `UNREADABLE` for what no command wrote."""
+    return AT_FIRST if raw is None else _decoder.decode(raw)
 
 
 def prefix_of(generation: int) -> str:

@@ -11,7 +11,8 @@ TriggerKind = Literal["click", "follow", "rating"]
 
 
 class Reason(msgspec.Struct, gc=False, frozen=True):
-    """Why an item is shown: the facet and topic of interest that speak for it, and the user's item most like it."""
+    """Why an item is shown: the facet and topic of interest that speak for it, and the item of the user's last clicks
+    without which its score would be lowest, if any of them raised it."""
 
     facet: Facet
     topic: str | None = None

@@ -19,12 +19,23 @@ from stream_app.faust_slab.fatal import stop_process
 
 
 class SlabRecovery(Recovery):
-    """Faust's recovery, fed by `SlabConsumer.getmany`."""
+    """Faust's recovery, fed by `SlabConsumer.getmany`, and void from the next revocation on.
+
+    Faust ends one only at the next assignment. A worker that slept may be told in between that the group has dropped
+    it: its states are forgotten then, and a recovery that went on would take what it had read for held.
+    """
+
+    _epoch = -1
+
+    async def on_rebalance(self, *args: Any) -> None:
+        await super().on_rebalance(*args)
+        if self.signal_recovery_start.is_set():  # not if yet another rebalance has begun
+            self._epoch = self.app.consumer.epoch
 
     async def take(self, fetched: Mapping[TP, Fetched], is_current: Callable[[], bool]) -> None:
         """What a poll took out of the changelog. When a rebalance comes between two partitions (`is_current` no longer
         holds), the rest is read again."""
-        if not self.in_recovery:
+        if not self.in_recovery or self.is_void:
             return
         for tp, part in fetched.items():
             _or_stop(self.app.engine.restore, tp.partition, part.records, part.end)
@@ -92,7 +103,13 @@ class SlabRecovery(Recovery):
 
     def _superseded(self, generation_id: int) -> bool:
         """Whether another rebalance has begun: its own recovery reads and seeks for itself."""
-        return {self.app.consumer_generation_id, self._generation_id} != {generation_id}
+        generations = {self.app.consumer_generation_id, self._generation_id}
+        return self.is_void or generations != {generation_id}
+
+    @property
+    def is_void(self) -> bool:
+        """Whether partitions were revoked since it began."""
+        return bool(self._epoch != self.app.consumer.epoch)
 
     async def _let_sources_in(self, assignment: set[TP]) -> None:
         consumer = self.app.consumer

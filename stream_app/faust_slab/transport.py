@@ -370,6 +370,12 @@ class SlabConsumer(driver.Consumer):
             await asyncio.sleep(_ASK_AGAIN_S)
         return known
 
+    def resume_flow(self) -> None:
+        """A recovery that is void does not: it may come to this between the revocation, which stopped the flow, and the
+        next assignment, whose partitions Faust lets in before it pauses them."""
+        if not self.app.tables.recovery.is_void:
+            super().resume_flow()
+
     async def perform_seek(self) -> None:
         """Faust skips partitions whose committed offset is None or 0: they would go on from wherever the fetcher was.
 

@@ -9,7 +9,7 @@ from redis import Redis, RedisCluster
 
 from stream_app.access import redis_options
 from stream_app.contracts import generations
-from stream_app.contracts.generations import AT_FIRST, SERVING_KEY, Serving
+from stream_app.contracts.generations import SERVING_KEY, Serving
 from stream_app.contracts.redis_layout import (
     Field,
     every_recommendation,
@@ -42,9 +42,8 @@ def redis_of(settings: Settings) -> Iterator[Any]:
 
 def serving(client: Any) -> Serving:
     """The generation that serves. Raises GenerationError for what no command wrote."""
-    found = client.get(SERVING_KEY)
     try:
-        return AT_FIRST if found is None else generations.decode(found)
+        return generations.decode(client.get(SERVING_KEY))
     except generations.UNREADABLE as error:
         raise GenerationError(
             f"Redis holds at {SERVING_KEY.decode()} what no command wrote ({str(error)[:200]}): delete the key, then "

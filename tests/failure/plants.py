@@ -3,7 +3,6 @@
 A plant does nothing until the file appears, so that a worker starts in good health.
 """
 
-import asyncio
 import functools
 import time
 from collections.abc import Callable, Mapping
@@ -50,24 +49,6 @@ def _in_loop(harm: Harm, when: Path) -> None:
     Updater.put = _harmed(Updater.put, harm, when)
 
 
-def _in_recovery(harm: Harm, when: Path) -> None:
-    """Recovery does not end while the file is there; everything else goes on."""
-    from stream_app.faust_slab.recovery import SlabRecovery
-
-    original = SlabRecovery.on_recovery_completed
-
-    async def waiting(*args: Any) -> None:
-        while when.exists():  # noqa: ASYNC110, ASYNC240  # a file has no event to wait for
-            await asyncio.sleep(0.05)
-        await original(*args)
-
-    SlabRecovery.on_recovery_completed = waiting
-
-
-def _nothing(result: Any) -> Any:
-    return result
-
-
 def _harmed(work: Callable[..., Any], harm: Harm, when: Path) -> Callable[..., Any]:
     @functools.wraps(work)
     def harmed(*args: Any, **kwargs: Any) -> Any:
@@ -83,7 +64,6 @@ PLANTS: Mapping[str, tuple[Callable[[Harm, Path], None], Harm]] = {
     "tensorflow-stalls": (_in_readout, _stall),
     "advance-raises": (_in_advance, _raise),
     "loop-hangs": (_in_loop, _stall),
-    "recovery-waits": (_in_recovery, _nothing),
 }
 """Name -> where, and what goes wrong there."""
 

@@ -59,6 +59,24 @@ class Stage:
         if code not in (0, -15):
             self.ended(member, code)
 
+    def leave(self, member: Member) -> None:
+        """One worker ends in order, and what it was given again is counted."""
+        self.count_replays([member])
+        self.terminate(member)
+
+    def wait_ready(self, members: Sequence[Member] | None = None) -> None:
+        """Until these workers are ready, or all."""
+        for member in members or self.members:
+            member.wait_ready()
+
+    def count_replays(self, members: Sequence[Member] | None = None) -> None:
+        """Events that these workers were given again, or all, as far as they are told from new ones."""
+        for member in members or self.members:
+            scrape = member.scrape() if member.exit_code() is None else None
+            replays = int(scrape.total("interest_events_total", outcome="replayed")) if scrape else 0
+            if replays:
+                self.struck[f"replays at {member.name}"] = replays
+
     def leave_alone(self) -> None:
         """No worker that ends is started again until it is."""
         for member in self.members:

@@ -305,7 +305,7 @@ def test_damage_stops_the_worker_until_a_tombstone_lets_it_go_on(worker: Member)
 
 def test_a_state_of_a_later_release_is_refused(worker: Member) -> None:
     log = Log(worker.settings)
-    later = (codec.VERSION + 1).to_bytes(8, "little") + state(1)[8:]
+    later = (codec.NEWEST + 1).to_bytes(8, "little") + state(1)[8:]
     service = Neighbour(worker.settings)
     good, newer = (user.encode() for user in service.users_in(EMPTY, 2))
     service.close()

@@ -17,13 +17,14 @@ from model_store.state.hashing import partition_of
 from stream_app.contracts.slab import Slab
 from stream_app.contracts.views import InterestViews
 from stream_app.observability import WorkerMetrics
+from stream_app.refresh import INLINE_OFFERS
 from stream_app.settings import Cycle, Kafka, ModelStore, Recommend, Settings, load
 from stream_app.updater import Updater
 from tests.bench.model import catalogue_model, current_model
 
 NOW_MS = 1_760_000_000_000
 PARTITIONS = 2
-CROWD = 20  # more than are offered something inline, so that it happens in a thread
+CROWD = INLINE_OFFERS + 1  # so that offers are made in a thread
 WAIT_S = 40.0  # the first story compiles the kernels
 
 
@@ -127,6 +128,9 @@ class HeldIndex:
         self.asked.set()
         assert self.go.wait(WAIT_S)
         return self._index.recommend(*args)
+
+    def __len__(self) -> int:
+        return len(self._index)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._index, name)

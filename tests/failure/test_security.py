@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,13 @@ from stream_app.client import InterestReader
 from stream_app.contracts.errors import SinkStopped
 from stream_app.faust_slab.fatal import EXIT_STOPPED
 from stream_app.local import redis_binary
-from stream_app.local.server import HOST
+from stream_app.local.server import HOST, free_port
 from stream_app.settings import Kafka, Log, Settings, environment, load
 from stream_app.sinks.redis import RedisSink
 from tests.authorities import Authority
 from tests.bench.ground import unique
 from tests.bench.model import catalogue_model
+from tests.bench.trainer import TrainerProcess
 from tests.failure.crew import Member, make_topics, member_settings
 from tests.failure.nursery import Nursery
 from tests.failure.service import Neighbour, new_user, now_ms
@@ -267,6 +268,54 @@ def test_every_command_gets_in_and_tells_no_secret(fortress: Fortress, nursery: 
     says("serving", "generations", "list")
     says("1 users in the state table", "rebuild-redis")
     says(f"user {user}", "show", user)
+
+
+@pytest.fixture
+def empty_redis(fortress: Fortress, tmp_path: Path) -> Iterator[GuardedRedis]:
+    """One in which nobody has interests yet."""
+    assert REDIS
+    certificate = fortress.authority.issue("empty")
+    with GuardedRedis(tmp_path / "redis", REDIS, fortress.authority, certificate, redis_users()) as server:
+        yield server
+
+
+def test_a_second_generation_and_a_trainer_get_in(
+    fortress: Fortress, empty_redis: GuardedRedis, nursery: Nursery, tmp_path: Path
+) -> None:
+    """By a worker's rights; who promotes is an operator. Readers follow with theirs."""
+    fortress = replace(fortress, redis=empty_redis)
+    first, user = fortress.settings(f"secure-{unique('second')}"), new_user()
+    catalogue_model(fortress.folder / "models", 40, generation=2)
+    second = _elsewhere(first, tmp_path / "second").of_generation(2)
+    for settings in (first, second):
+        make_topics(fortress.plain(settings))
+    neighbour = Neighbour(fortress.plain(first), reader=reader(fortress))
+    operator = fortress.settings(first.kafka.group, {"username": OPERATOR}, username=OPERATOR)
+    with (
+        Member(first, tmp_path / "first.log", nursery) as old,
+        Member(second, tmp_path / "second.log", nursery) as new,
+        TrainerProcess(_elsewhere(first, tmp_path / "trainer"), tmp_path / "trainer.log") as trainer,
+    ):
+        for worker in (old, new):
+            worker.wait_ready()
+        neighbour.send("click", user)
+        neighbour.events_of(user, 1)
+        trainer.wait("a click", lambda seen: seen.total("interest_trainer_records_total") >= 1, STOPS_S)
+        new.wait("the click", lambda seen: seen.total("interest_events_total", outcome="applied") >= 1, STOPS_S)
+        promoted = interest(operator, "generations", "promote", "2")
+        assert promoted.returncode == 0, promoted.stdout + promoted.stderr
+        neighbour.send("click", user)
+        found = neighbour.events_of(user, 2)
+        assert (found.events, found.generation) == (2, 2)
+    neighbour.close()
+    said = "".join((tmp_path / f"{name}.log").read_text() for name in ("first", "second", "trainer"))
+    assert tells_no_secret(said + promoted.stdout + promoted.stderr)
+
+
+def _elsewhere(settings: Settings, folder: Path) -> Settings:
+    """Another process's settings, beside a worker on the same machine."""
+    metrics = settings.metrics.model_copy(update={"port": free_port()})
+    return settings.model_copy(update={"metrics": metrics, "data_dir": folder})
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ that is started by `nursery.py` reads its wounds from the variable `WOUNDS`, a J
 
     {"kill": "after KafkaChangelog.write", "at": 3}     kill -9 at the third crossing of a step's boundary
     {"linger": "Updater._snapshot", "seconds": 3}       it takes its time each time it comes to a step
+    {"hold": "SlabRecovery.take", "while": FILE}        it is held before that step while the file is there
     {"control": "ack-before-flush"}                     a protection is taken out: the suite must notice
     {"plant": "tensorflow-gives-nan", "when": FILE}     its code goes wrong once the file is there (`plants.py`)
 """
@@ -18,7 +19,8 @@ import os
 import signal
 import sys
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,16 +50,37 @@ STEPS: Mapping[str, str] = {
 }
 """Step -> its module. Its boundaries are `before STEP` and `after STEP`."""
 
-LINGERED: Mapping[str, str] = {
+DELAYED: Mapping[str, str] = {
+    "SlabRecovery._build_offsets": "stream_app.faust_slab.recovery",
+    "SlabRecovery._seek_offsets": "stream_app.faust_slab.recovery",
+    "SlabRecovery.on_recovery_completed": "stream_app.faust_slab.recovery",
+    "SlabRecovery._let_sources_in": "stream_app.faust_slab.recovery",
     "SlabConsumerThread.on_start": "stream_app.faust_slab.transport",
     "SlabConsumerThread._fetch_records": "stream_app.faust_slab.transport",
 }
-"""Where a worker may linger, too."""
+"""Where a worker may linger or be held, too."""
 
+HELD = "is held before"
+RECOVERY_ENDS = "SlabRecovery.on_recovery_completed"
+RECOVERY = (
+    "SlabRecovery._build_offsets",
+    "SlabRecovery._seek_offsets",
+    "SlabRecovery.take",
+    RECOVERY_ENDS,
+    "SlabTable.on_recovery_completed",
+    "SlabConsumer.perform_seek",
+    "SlabRecovery._let_sources_in",
+)
+"""Steps of a recovery, in order."""
+
+REVOCATION = "SlabConsumer.wait_empty"
 RARE = frozenset(
     step for step in STEPS if step.startswith("Slab") and step not in ("SlabConsumer.done", "SlabConsumer._commit")
 )
 """Steps that are taken at a rebalance only."""
+
+AT_WORK = tuple(step for step in STEPS if step not in RARE and step != "SlabConsumer.done")
+"""Steps of a cycle and a flush at which a worker may be held."""
 
 POINTS = tuple(f"{side} {step}" for step in STEPS for side in ("before", "after"))
 
@@ -75,7 +98,10 @@ def inflict() -> None:
         if "kill" in wound:
             _kill_at(wound["kill"], wound["at"])
         elif "linger" in wound:
-            _linger_at(wound["linger"], wound["seconds"])
+            _delay(wound["linger"], "lingers in", partial(asyncio.sleep, wound["seconds"]))
+        elif "hold" in wound:
+            file = Path(wound["while"])
+            _delay(wound["hold"], HELD, partial(_until_gone, file), file.exists)
         elif wound.get("control") in CONTROLS:
             CONTROLS[wound["control"]]()
         elif "plant" in wound:
@@ -131,25 +157,32 @@ def _wrap(step: str, before: Callable[[], None], after: Callable[[], None]) -> N
         setattr(owner, name, called)
 
 
-def _linger_at(step: str, seconds: float) -> None:
-    """Before each crossing of a step, while everything else goes on."""
+def _delay(step: str, told: str, wait: Callable[[], Awaitable[None]], due: Callable[[], bool] = lambda: True) -> None:
+    """Wait before each crossing of a step while that is due, and everything else goes on; the first time, tell the
+    log."""
     owner, name = _owner(step), step.split(".")[1]
     original = getattr(owner, name)
-    told: list[bool] = []
+    waited: list[bool] = []
 
     @functools.wraps(original)
     async def slow(*args: Any, **kwargs: Any) -> Any:
-        if not told:
-            told.append(True)
-            sys.stderr.write(f"lingers in {step}\n")
-        await asyncio.sleep(seconds)
+        if due():
+            if not waited:
+                waited.append(True)
+                sys.stderr.write(f"{told} {step}\n")
+            await wait()
         return await original(*args, **kwargs)
 
     setattr(owner, name, slow)
 
 
+async def _until_gone(file: Path) -> None:
+    while file.exists():  # noqa: ASYNC110, ASYNC240  # a file has no event to wait for
+        await asyncio.sleep(0.02)
+
+
 def _owner(step: str) -> Any:
-    return getattr(importlib.import_module({**STEPS, **LINGERED}[step]), step.split(".")[0])
+    return getattr(importlib.import_module({**STEPS, **DELAYED}[step]), step.split(".")[0])
 
 
 # -- controls: one protection less

@@ -66,11 +66,11 @@ def worker(
     make_topics(settings)
     recovering, hanging = folder / "recovering", folder / "hanging"
     recovering.touch()
-    plants = [
-        {"plant": "recovery-waits", "when": str(recovering)},
+    wounds = [
+        {"hold": "SlabRecovery.on_recovery_completed", "while": str(recovering)},
         {"plant": "loop-hangs", "when": str(hanging)},
     ]
-    member = Watched(settings, folder / "worker.log", nursery, plants)
+    member = Watched(settings, folder / "worker.log", nursery, wounds)
     member.recovering, member.hanging = recovering, hanging
     member.start()
     yield member
