@@ -33,7 +33,7 @@ def terms_of(settings: Settings, model: InterestModel) -> Terms:
         "model generation": str(model.generation),
         "model write table": _digest(part.tobytes() for part in (writes.item_hashes, writes.vectors, writes.content)),
         "model decays": str(model.decays),
-        "state codec": str(codec.VERSION),
+        "state codec": str(codec.NEWEST),
         "Redis layout": str(LAYOUT_VERSION),
     }
 

@@ -245,8 +245,6 @@ _names = msgspec.json.Decoder(tuple[str, ...])
 
 
 def _serving(raw: bytes | None) -> int:
-    if raw is None:
-        return generations.AT_FIRST.generation
     try:
         return generations.decode(raw).generation
     except generations.UNREADABLE as error:

@@ -5,6 +5,7 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -79,6 +80,19 @@ def helpings(slabs: Sequence[Slab], size: int) -> Iterator[tuple[str, list[Recor
         records = [record for slab in mine for record in slab.records]
         for start in range(0, len(records), size):
             yield topic, records[start : start + size]
+
+
+class _OfItem(msgspec.Struct):
+    item_id: str
+
+
+_of_item = msgspec.json.Decoder(_OfItem)
+
+
+def item_ids(records: Sequence[Record], offsets: Sequence[int]) -> list[str]:
+    """The items of valid clicks or ratings, which a batch has only the hashes of; `records`: of their partition."""
+    by_offset = {record.offset: record.value for record in records}
+    return [_of_item.decode(by_offset[offset] or b"").item_id for offset in offsets]
 
 
 def kinds_by_topic(topics: tuple[str, str, str, str]) -> Mapping[str, Kind]:

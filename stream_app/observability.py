@@ -16,7 +16,9 @@ from prometheus_client import (
     CollectorRegistry,
     Counter,
     Gauge,
+    GCCollector,
     Histogram,
+    ProcessCollector,
     generate_latest,
 )
 from prometheus_client.core import HistogramMetricFamily, Metric
@@ -59,11 +61,20 @@ class BatchHistogram(Collector):
         yield family
 
 
+def process_registry() -> CollectorRegistry:
+    """A registry that tells of the process: memory, CPU, open files, garbage collections, by the names that every
+    Prometheus client gives them."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    GCCollector(registry=registry)
+    return registry
+
+
 class WorkerMetrics:
     """The metrics of one worker process, on a registry of their own, and its health."""
 
     def __init__(self, bounds: HealthBounds | None = None) -> None:
-        registry = self.registry = CollectorRegistry()
+        registry = self.registry = process_registry()
         self.health = Health(bounds or HealthBounds())
         self.event_to_redis = BatchHistogram(
             "interest_event_to_redis_seconds",

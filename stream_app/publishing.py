@@ -78,7 +78,7 @@ class Publishing:
 
 def _read(found: bytes | None) -> Serving:
     try:
-        return AT_FIRST if found is None else generations.decode(found)
+        return generations.decode(found)
     except generations.UNREADABLE as error:
         raise StopWorker(
             f"Redis holds at {SERVING_KEY.decode()} what no command wrote ({str(error)[:200]}): "

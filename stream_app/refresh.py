@@ -7,9 +7,13 @@ from typing import cast
 
 import numpy as np
 import numpy.typing as npt
+import structlog
 
+from model_store.catalog.candidates import EXACT_UP_TO, is_available
+from model_store.catalog.explain import CLICKS, Explainer, Int32
 from model_store.catalog.index import Picks
 from model_store.encoder.columns import FACETS, shown
+from model_store.encoder.readout import SMALL_LIMIT
 from model_store.model import InterestModel
 from model_store.state import offers, windows
 from model_store.state.arena import Arena
@@ -25,6 +29,8 @@ from stream_app.pending import Pending, Touched
 from stream_app.settings import Settings
 from stream_app.states import States
 
+log = structlog.get_logger(__name__)
+
 Rows = npt.NDArray[np.int64]
 Float32 = npt.NDArray[np.float32]
 
@@ -32,7 +38,7 @@ GATHER_USERS = 2048
 """Users read under the state lock in one go: about 5 ms."""
 _FACETS = cast(tuple[wire.Facet, ...], FACETS)
 
-INLINE_OFFERS = 16
+INLINE_OFFERS = SMALL_LIMIT // CLICKS
 """Users whose offers are made in the event loop: about 0.5 ms."""
 RECOMMEND_USERS = 256
 """Users whose recommendations are made in one go: their wording takes the event loop about 4 ms."""
@@ -86,19 +92,30 @@ class _Round:
 
 @dataclass(frozen=True, slots=True)
 class Voice:
-    """A model, and its ids and topics with None at the end, where Python looks for what -1 stands for.
+    """A model, what explains its picks, and its ids and topics with None at the end, where Python looks for what -1
+    stands for.
 
     Of a large catalogue it takes a while to make, so it is not made in the event loop.
     """
 
     model: InterestModel
+    explainer: Explainer
     ids_or_none: tuple[str | None, ...]
     topics_or_none: tuple[str | None, ...]
 
     @staticmethod
     def of(model: InterestModel) -> "Voice":
-        """Of that model."""
-        return Voice(model, (*model.index.item_ids, None), (*model.topics, None))
+        """Of that model, which learns to search where its items are too many to be scored for each user."""
+        if len(model.index) > EXACT_UP_TO:
+            if is_available():
+                model = model.searched()
+            else:
+                log.warning(
+                    "all items are scored for each user, slow with so many: pip install 'interest-updater[large]'",
+                    items=len(model.index),
+                )
+        explainer = Explainer(model.index, model.writes, model.decays)
+        return Voice(model, explainer, (*model.index.item_ids, None), (*model.topics, None))
 
 
 class Refresher:
@@ -248,19 +265,35 @@ class Refresher:
         arena, index = segment.arena, self.model.index
         rows, outputs = segment.touched.rows[users], now.outputs[segment.place][users]
         inline = len(users) <= INLINE_OFFERS
-        # Without the lock: an item clicked in this very millisecond may still be offered.
-        picks = await self._readout_bench.run(inline, self._pick, arena.records, rows, outputs, decided.ignored)
+        # Without the lock: an item clicked in this very millisecond may still be offered, and be no reason yet.
+        picks, because = await self._readout_bench.run(
+            inline, self._explained, inline, arena.records, rows, outputs, decided.ignored
+        )
         hashes = np.where(picks.item >= 0, index.hashes[picks.item], np.uint64(0))
         async with self._lock:
             noted = offers.note(arena, rows, outputs, hashes, decided, now.now_ms)
             sequences = arena.records["rec_seq"][rows].tolist()
-        lists = self._lists(picks)
+        lists = self._lists(picks, because)
         for place in np.flatnonzero(noted).tolist():
             user, identity = int(users[place]), (int(decided.erased_at_ms[place]), sequences[place])
             value = wire.encode(self._made(segment, user, identity, lists[place], now.now_ms))
             offer.recommendations.append(Encoded(now.views.keys[segment.start + user], value))
             now.views.recommendations[segment.start + user] = value
         await asyncio.sleep(0)
+
+    def _explained(
+        self,
+        inline: bool,
+        records: npt.NDArray[np.void],
+        rows: Rows,
+        outputs: Float32,
+        ignored: npt.NDArray[np.bool_],
+    ) -> tuple[Picks, Int32]:
+        """What is picked for n users, and because of which items (int32 [n, items], rows of the index or -1)."""
+        readout = self.model.readout
+        picks = self._pick(records, rows, outputs, ignored)
+        read_out = readout.small if inline else readout.large
+        return picks, self.voice.explainer.because(records, rows, picks, read_out)
 
     def _pick(
         self, records: npt.NDArray[np.void], rows: Rows, outputs: Float32, ignored: npt.NDArray[np.bool_]
@@ -288,7 +321,7 @@ class Refresher:
             items=items,
         )
 
-    def _lists(self, picks: Picks) -> list[list[wire.Item]]:
+    def _lists(self, picks: Picks, because: Int32) -> list[list[wire.Item]]:
         """The items of each user, in words."""
         ids, ids_or_none, topics_or_none = self.model.index.item_ids, self.voice.ids_or_none, self.voice.topics_or_none
         columns = (
@@ -296,12 +329,12 @@ class Refresher:
             picks.score.astype(np.float64).round(4).tolist(),
             picks.facet.tolist(),
             picks.topic.tolist(),
-            picks.because.tolist(),
+            because.tolist(),
         )
         return [
             [
-                wire.Item(ids[item], score, wire.Reason(_FACETS[facet], topics_or_none[topic], ids_or_none[because]))
-                for item, score, facet, topic, because in zip(*user, strict=True)
+                wire.Item(ids[item], score, wire.Reason(_FACETS[facet], topics_or_none[topic], ids_or_none[reason]))
+                for item, score, facet, topic, reason in zip(*user, strict=True)
                 if item >= 0
             ]
             for user in zip(*columns, strict=True)

@@ -180,9 +180,11 @@ class Cycle(Section):
 
 
 class Flush(Section):
-    """When dirty states are written to the changelog. `duty` bounds the share of time spent on it, `timeout_s` how long
-    Kafka may take to acknowledge what is written to any topic."""
+    """When dirty states are written to the changelog, and how. `duty` bounds the share of time spent on it, `timeout_s`
+    how long Kafka may take to acknowledge what is written to any topic. With `sums` int8 a state is half as long, and
+    what is read again is rounded; all workers read both."""
 
+    sums: Literal["float32", "int8"] = "float32"
     interval_s: PositiveFloat = 0.25
     max_touched_users: Positive = 500_000
     duty: Share = 0.2
@@ -191,8 +193,10 @@ class Flush(Section):
 
 class Trainer(Section):
     """How the stream is learnt from. `held_out_share` of the clicks of the last `held_out_s` is what a new version is
-    judged on; nothing is published while more than `publish_lag_events` are still to be read. Of its own versions the
-    trainer keeps the last `keep_versions`."""
+    judged on; nothing is published while more than `publish_lag_events` are still to be read. One version in
+    `whole_every` is stored whole, the others as their differences from it where that is shorter; in those an item's
+    vector, bias and popularity stay as published last until they have moved by `min_change`, relative to all items'.
+    Of its own versions the trainer keeps the last `keep_versions`."""
 
     rate: PositiveFloat = 5e-4
     passes: Positive = 2
@@ -208,6 +212,8 @@ class Trainer(Section):
     held_out_s: PositiveFloat = 3_600.0
     held_out_enough: Positive = 50
     keep_versions: Positive = 30
+    whole_every: Positive = 30
+    min_change: Share = 0.02
     seed: Annotated[int, Field(ge=0)] = 0
 
 
@@ -275,6 +281,11 @@ class Settings(BaseSettings):
         default=SecretStr(""),
         description="If set, ids are kept as pseudonyms under this key (`contracts/pseudonyms.py`). It is for life.",
     )
+
+    @property
+    def local_copies(self) -> Path:
+        """Where model versions are fetched to."""
+        return self.data_dir / "fetched"
 
     def of_generation(self, generation: int) -> "Settings":
         """Those of another generation's workers."""

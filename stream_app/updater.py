@@ -20,6 +20,7 @@ import numpy.typing as npt
 import structlog
 
 from model_store.model import InterestModel
+from model_store.state import codec
 from model_store.state.advance import Advanced, advance
 from model_store.state.batch import EventBatch
 from model_store.state.layout import LONGEST_WINDOW_MS, Kind, Outcome
@@ -92,7 +93,7 @@ class Updater:
         self._metrics, self._clock = metrics, clock
         self.source: SlabSource | None = None
         self.may_publish: Callable[[], bool] = lambda: True
-        self.states = States()
+        self.states = States(codec.IN_BYTES if settings.flush.sums == "int8" else codec.EXACT)
         self._restoring = Restoring(metrics)
         self._limits = limits_of(settings)
         key = settings.pseudonym_key.get_secret_value()

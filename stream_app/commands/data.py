@@ -1,14 +1,39 @@
 """Which data a command works on."""
 
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from stream_app.commands.errors import CommandError
+from stream_app.commands.output import err
 
 if TYPE_CHECKING:
     from model_store.training.interactions import Interactions
+    from stream_app.settings import Settings
 
 ML_100K = "ml-100k"
+KAFKA = "kafka"
+
+SourceArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="[SOURCE]",
+        help="Folder of a data set; ml-100k, which is fetched; or kafka: what the event topics hold.",
+    ),
+]
+NameOption = Annotated[str | None, typer.Option(help="Which data set, where the folder holds several.")]
+
+
+def interactions_of(source: str, name: str | None, settings: "Settings") -> "Interactions":
+    """What `source` names: a folder, `ml-100k`, or with `kafka` what the event topics hold; its terms are shown.
+
+    Raises errors that say what to do.
+    """
+    found = load_recorded(settings) if source == KAFKA else load_data(source, name, settings.data_dir)
+    err.print(f"[dim]{found.name}: {found.terms}[/]", soft_wrap=True)
+    return found
 
 
 def load_data(data: str, name: str | None, data_dir: Path) -> "Interactions":
@@ -37,3 +62,17 @@ def fetched_ml_100k(data_dir: Path) -> Path:
 
     with working("looking for MovieLens 100K"):
         return find_ml_100k(None, data_dir / "data" / ML_100K)
+
+
+def load_recorded(settings: "Settings") -> "Interactions":
+    """What the event topics hold now; a bar says how far reading is. Raises errors that say what to do."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from stream_app.recorded import recorded
+
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=err, transient=True) as bars:
+        task = bars.add_task(f"reading {settings.kafka.bootstrap}", total=None)
+        return recorded(
+            settings, time.time_ns() // 1_000_000, lambda now: bars.update(task, completed=now.records, total=now.of)
+        )

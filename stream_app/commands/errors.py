@@ -25,6 +25,7 @@ MENDABLE = (
     "stream_app.topics.KafkaUnreachableError",
     "stream_app.offsets.OffsetsError",
     "stream_app.rebuild.RebuildError",
+    "stream_app.recorded.RecordedError",
     "stream_app.generations.errors.GenerationError",
     "stream_app.replay.ReplayError",
     "stream_app.sources.SourceError",

@@ -36,18 +36,25 @@ def list_(models: ModelsOption = None, config: ConfigOption = None, as_json: Jso
     for one in found:
         mark, served = ("[green]*[/]", "  served") if one["served"] else (" ", "")
         out.print(
-            f"{mark} [bold]{one['version']}[/]  generation {one['generation']}  {one['bytes'] / 1e6:.1f} MB{served}"
+            f"{mark} [bold]{one['version']}[/]  generation {one['generation']}  {one['bytes'] / 1e6:.1f} MB"
+            f"{_over(one)}{served}"
         )
 
 
 def _entry(registry: "ModelRegistry", version: str) -> dict[str, Any]:
-    generation = registry.notes(version).generation
+    generation, manifest = registry.notes(version).generation, registry.manifest(version)
     return {
         "version": version,
         "generation": generation,
-        "bytes": sum(entry.size for entry in registry.manifest(version).files.values()),
+        "bytes": sum(entry.size for entry in manifest.files.values()),
+        "stored_bytes": manifest.stored(),
+        "base": manifest.base or None,
         "served": version == registry.current(generation),
     }
+
+
+def _over(one: dict[str, Any]) -> str:
+    return f", {one['stored_bytes'] / 1e6:.1f} MB over {one['base']}" if one["base"] else ""
 
 
 @app.command()

@@ -1,7 +1,7 @@
 """Options that several commands take, and the settings that they override."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import typer
@@ -41,6 +41,11 @@ ConfigOption = Annotated[
         "--config", metavar="FILE", help="TOML file of settings; also INTEREST_CONFIG.", rich_help_panel="Where"
     ),
 ]
+MetricsPortOption = Annotated[int | None, typer.Option("--metrics-port", help="Port of /metrics; 0 takes a free one.")]
+LogLevelOption = Annotated[
+    Literal["debug", "info", "warning", "error"] | None, typer.Option("--log-level", help="What is logged at least.")
+]
+JsonLogsOption = Annotated[bool, typer.Option("--json-logs", help="One JSON object a log line.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document, for scripts.")]
 
 

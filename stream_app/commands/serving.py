@@ -19,13 +19,14 @@ def ready_model(settings: "Settings") -> "InterestModel":
 
     Raises `CommandError`, `KafkaUnreachableError`, `ModelError`.
     """
+    # OpenBLAS reads it when numpy is loaded, which the next lines do, and would take every core of the machine for each
+    # matrix product: its threads wait for each other by spinning.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", str(settings.models.threads))
     from stream_app import logs
 
     logs.configure(settings.log)
     require_topics(settings)
     folder = served_model(settings)
-    # OpenBLAS reads it when numpy is loaded, and would take every core of the machine for each matrix product.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", str(settings.models.threads))
     with native_messages_hidden():
         from model_store.encoder.runtime import use_threads
         from model_store.model import load_model
@@ -88,7 +89,7 @@ def version_folder(settings: "Settings", version: str) -> Path:
     """A local copy of a model version, checksums compared. Raises `CommandError`, `ModelError`."""
     from model_store.registry import ModelRegistry
 
-    folder = settings.data_dir / "fetched" / version
+    folder = settings.local_copies / version
     try:
         return ModelRegistry(settings.models.url).fetch(version, folder)
     except OSError as problem:

@@ -1,20 +1,23 @@
 """`interest train`."""
 
+import time
 from dataclasses import replace
 from typing import Annotated
 
 import typer
 
-from stream_app.commands.data import ML_100K, load_data
-from stream_app.commands.options import ConfigOption, JsonOption, ModelsOption, settings_of
+from stream_app.commands.data import ML_100K, NameOption, SourceArgument, interactions_of
+from stream_app.commands.errors import CommandError
+from stream_app.commands.options import ConfigOption, JsonOption, KafkaOption, ModelsOption, settings_of
 from stream_app.commands.output import err, out, print_json
 from stream_app.commands.quiet import native_messages_hidden
 from stream_app.contracts.generations import FIRST
 
 
 def train(
-    data: Annotated[str, typer.Option(metavar="FOLDER", help="Folder of a data set; ml-100k is fetched.")] = ML_100K,
-    name: Annotated[str | None, typer.Option(help="Which data set, where the folder holds several.")] = None,
+    source: SourceArgument = ML_100K,
+    name: NameOption = None,
+    kafka: KafkaOption = None,
     models: ModelsOption = None,
     config: ConfigOption = None,
     version: Annotated[str | None, typer.Option(help="Name of the version; made of data and time by default.")] = None,
@@ -22,42 +25,63 @@ def train(
         int | None, typer.Option(min=1, help="Of its states; they must be built anew, so by default a new one.")
     ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the data.")] = None,
+    interests: Annotated[
+        int | None, typer.Option(min=1, max=8, help="How many interests of a user are told apart.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of weights, order and dropout.")] = 0,
     threads: Annotated[int, typer.Option(min=1, help="Threads for TensorFlow.")] = 1,
     promote: Annotated[bool, typer.Option(help="Let workers serve it once it is published.")] = True,
+    anew: Annotated[bool, typer.Option("--anew", help="Begin again where a stopped training could go on.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Train a model, compare it with popularity and item transitions, publish it, and serve it.
 
+    A training that was stopped, by a signal or a crash, goes on where it was a minute ago at most when it is asked for
+    again with the same data, recipe and seed. What the topics hold is the same data until the next event.
+
     Examples:
 
     - `interest train`
-    - `interest train --data ./movietweetings --name movietweetings-10k --no-promote`
+    - `interest train ./movietweetings --name movietweetings-10k --no-promote`
+    - `interest train kafka --kafka kafka:9092 --models s3://bucket/models`
     """
-    settings = settings_of(models=models, config=config)
-    interactions = load_data(data, name, settings.data_dir)
-    err.print(f"[dim]{interactions.name}: {interactions.terms}[/]", soft_wrap=True)
+    settings = settings_of(kafka=kafka, models=models, config=config)
+    interactions = interactions_of(source, name, settings)
     with native_messages_hidden():
         from model_store.encoder.runtime import use_threads
         from model_store.registry import ModelRegistry
+        from model_store.training.checkpoints import Checkpoints, Stopped, fingerprint, remove_abandoned
+        from model_store.training.evaluate import HELD_OUT
         from model_store.training.publish import train_and_publish
         from model_store.training.recipes import recipe_for
 
+    if not (interactions.from_last() >= HELD_OUT).any():
+        raise CommandError(f"nobody in {interactions.name} has more than {HELD_OUT} interactions: those are held out")
     use_threads(threads)
     recipe = replace(recipe_for(interactions), seed=seed)
-    if epochs is not None:
-        recipe = replace(recipe, epochs=epochs)
+    recipe = replace(recipe, epochs=epochs or recipe.epochs, interests=interests or recipe.interests)
     registry = ModelRegistry(settings.models.url)
     generation = generation or registry.next_generation()
-    made = train_and_publish(
-        interactions,
-        registry,
-        recipe=recipe,
-        version=version,
-        generation=generation,
-        promote=promote,
-        console=err if as_json else out,
-    )
+    kept_in = settings.data_dir / "training"
+    remove_abandoned(kept_in, time.time())
+    mine = kept_in / fingerprint(interactions, recipe)
+    checkpoints = Checkpoints(mine, lambda text: err.print(text, markup=False, soft_wrap=True), time.monotonic())
+    if anew:
+        checkpoints.remove()
+    try:
+        made = train_and_publish(
+            interactions,
+            registry,
+            recipe=recipe,
+            version=version,
+            generation=generation,
+            promote=promote,
+            console=err if as_json else out,
+            checkpoints=checkpoints,
+        )
+    except Stopped as stopped:
+        err.print(str(stopped), markup=False, soft_wrap=True)
+        raise typer.Exit(128 + stopped.signal_number) from None
     if as_json:
         print_json({"version": made, "generation": generation, "models": settings.models.url, "promoted": promote})
         return

@@ -1,6 +1,6 @@
 """`interest trainer`."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -8,7 +8,10 @@ from stream_app.commands.options import (
     ConfigOption,
     GenerationOption,
     GroupOption,
+    JsonLogsOption,
     KafkaOption,
+    LogLevelOption,
+    MetricsPortOption,
     ModelsOption,
     PartitionsOption,
     settings_of,
@@ -29,17 +32,16 @@ def trainer(
     anew: Annotated[
         bool, typer.Option("--anew", help="Forget what was learnt, and begin at the oldest events with what is served.")
     ] = False,
-    metrics_port: Annotated[int | None, typer.Option(help="Port of /metrics; 0 takes a free one.")] = None,
-    log_level: Annotated[
-        Literal["debug", "info", "warning", "error"] | None, typer.Option(help="What is logged at least.")
-    ] = None,
-    json_logs: Annotated[bool, typer.Option("--json-logs", help="One JSON object a log line.")] = False,
+    metrics_port: MetricsPortOption = None,
+    log_level: LogLevelOption = None,
+    json_logs: JsonLogsOption = False,
 ) -> None:
     """Keep the model learning: follow the event topics, and publish a version every minute, which workers take up.
 
     One for each generation. It begins with the version that is served and the oldest events, and goes on from its last
     snapshot. A version that ranks held-out clicks worse than the served one is not promoted. If somebody promotes
-    another version or rolls back, the trainer publishes on, but promotes nothing until one of its own is served again.
+    another version or rolls back, the trainer publishes on, but promotes nothing until the version it promoted last is
+    served again.
 
     Examples:
 

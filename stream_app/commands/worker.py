@@ -1,14 +1,13 @@
 """`interest worker`."""
 
-from typing import Annotated, Literal
-
-import typer
-
 from stream_app.commands.options import (
     ConfigOption,
     GenerationOption,
     GroupOption,
+    JsonLogsOption,
     KafkaOption,
+    LogLevelOption,
+    MetricsPortOption,
     ModelsOption,
     PartitionsOption,
     RedisOption,
@@ -25,11 +24,9 @@ def worker(
     generation: GenerationOption = None,
     partitions: PartitionsOption = None,
     config: ConfigOption = None,
-    metrics_port: Annotated[int | None, typer.Option(help="Port of /metrics; 0 takes a free one.")] = None,
-    log_level: Annotated[
-        Literal["debug", "info", "warning", "error"] | None, typer.Option(help="What is logged at least.")
-    ] = None,
-    json_logs: Annotated[bool, typer.Option("--json-logs", help="One JSON object a log line.")] = False,
+    metrics_port: MetricsPortOption = None,
+    log_level: LogLevelOption = None,
+    json_logs: JsonLogsOption = False,
 ) -> None:
     """Run one worker until SIGTERM or Ctrl-C: events in, interests and recommendations out.
 

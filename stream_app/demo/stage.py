@@ -96,7 +96,7 @@ class Stage:
 
     def train(self, data: Path) -> None:
         """Train and publish a first model, in a process of its own: it needs a gigabyte that the demo does not."""
-        argv = [sys.executable, "-m", "stream_app", "train", "--data", str(data)]
+        argv = [sys.executable, "-m", "stream_app", "train", str(data)]
         # Standard output is the demo's own, a JSON document perhaps.
         if subprocess.run(argv, env=self._environment(), stdout=STDERR, check=False).returncode:
             raise DemoError("no model could be trained; the reason stands above")

@@ -131,7 +131,7 @@ def because(item: Item, titles: Mapping[str, str]) -> str:
     if item.reason.topic:
         words.append(item.reason.topic)
     if item.reason.because_item:
-        words.append(f"like {titles.get(item.reason.because_item, item.reason.because_item)}")
+        words.append(f"clicked {titles.get(item.reason.because_item, item.reason.because_item)}")
     return ", ".join(words)
 
 

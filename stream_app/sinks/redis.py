@@ -6,6 +6,7 @@ That makes every failure simple: write the same again.
 
 import asyncio
 import hashlib
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -244,22 +245,34 @@ class RedisSink:
 
     async def _patiently(self, attempt: Callable[[], Awaitable[T]]) -> T:
         """Repeat an attempt while Redis fails in a way that passes."""
+        began_s = time.monotonic()
         try:
-            async for trial in AsyncRetrying(
-                retry=retry_if_exception(passes),
-                stop=stop_after_delay(self._settings.give_up_s),
-                wait=wait_exponential(multiplier=0.05, max=2.0) + wait_random(0, 0.05),
-                before_sleep=self._before_sleep,
-                reraise=True,
-            ):
-                with trial:
-                    result = await attempt()
-                    if self._demoted:
-                        self._demoted = False
-                        self._on_loss("replaced")
-                    return result
+            try:
+                # tenacity makes a dozen objects that hold each other, which only the collector takes away.
+                result = await attempt()
+            except exceptions.RedisError as error:
+                result = await self._again(attempt, error, began_s)
         except exceptions.RedisError as error:
             raise SinkStopped(self._explain(error)) from error
+        if self._demoted:
+            self._demoted = False
+            self._on_loss("replaced")
+        return result
+
+    async def _again(self, attempt: Callable[[], Awaitable[T]], failed: exceptions.RedisError, began_s: float) -> T:
+        """The attempts after one that `failed`, which counts as the first."""
+        failures = [failed]
+        async for trial in AsyncRetrying(
+            retry=retry_if_exception(passes),
+            stop=stop_after_delay(self._settings.give_up_s - (time.monotonic() - began_s)),
+            wait=wait_exponential(multiplier=0.05, max=2.0) + wait_random(0, 0.05),
+            before_sleep=self._before_sleep,
+            reraise=True,
+        ):
+            with trial:
+                if failures:
+                    raise failures.pop()
+                return await attempt()
         raise AssertionError("unreachable: tenacity returns or raises")
 
     def _before_sleep(self, state: RetryCallState) -> None:

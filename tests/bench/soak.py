@@ -3,13 +3,16 @@
     python -m tests.bench.soak --minutes 60 --rate 2000 --json FILE
 
 One worker. Each minute: latency, published to readable by another client (as in `latency.py`), and what the worker
-holds: resident memory, open files, threads, CPU. JSON: `minutes` (a list, one entry a minute, with `p50_ms, p95_ms,
-p99_ms, max_ms, rss_mb, files, threads, worker_cpu`), `start`, `middle` and `end` (medians over a tenth of the time
-each, at least one minute), `idle_rss_mb` before and after the load, `lost`.
+holds: resident memory, open files, threads, CPU. At the end another one takes its place, under the same load, with the
+same states, topics and Redis: how it differs from the first one's last minutes is what the hour did to the process, and
+not what the machine does meanwhile. JSON: `minutes` (a list, one entry a minute, with `p50_ms, p95_ms, p99_ms, max_ms,
+rss_mb, files, threads, worker_cpu`), `start`, `middle`, `end` and `fresh` (medians over a tenth of the time each, at
+least one minute), `idle_rss_mb` before and after the load, `lost`.
 """
 
 import time
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -38,25 +41,38 @@ def soak(on: Ground, setup: WorkerSetup, rate: float, minutes: int) -> dict[str,
     """Figures of each minute."""
     settings = worker_settings(on, setup)
     name, clicks = settings.kafka.group, settings.kafka.topics.clicks
-    rows: list[dict[str, float]] = []
-    lost = 0
+    some = max(1, minutes // 10)
     with ExitStack() as stack:
-        worker = stack.enter_context(Worker(settings, on.folder / f"{name}.log"))
         client = TrackingClient(on.redis_url, KEY_PREFIX)
         stack.callback(client.close)
         sender = stack.enter_context(Sender(on.bootstrap, linger_ms=0))
-        wait_until_readable(Probes(client, sender, clicks, f"{name}-warm"), worker)
-        time.sleep(IDLE_S)
-        idle = [worker.seen.memory_info().rss / MB]
-        with paced_load(on, setup, clicks.removesuffix(".clicks"), rate - PROBES_PER_S, minutes * MINUTE_S + 60):
-            progress = stack.enter_context(Progress(console=console, transient=True))
-            for minute in progress.track(range(minutes), description="soaking"):
-                probes = Probes(client, sender, clicks, f"{name}-{minute}")
-                rows.append(_minute(worker, probes))
-                lost += probes.lost
-        time.sleep(IDLE_S)
-        idle.append(worker.seen.memory_info().rss / MB)
-    return {"rate": rate, "minutes": rows, "lost": lost, "idle_rss_mb": idle, **_thirds(rows)}
+        probing = partial(Probes, client, sender, clicks)
+        with Worker(settings, on.folder / f"{name}.log") as worker:
+            wait_until_readable(probing(f"{name}-warm"), worker)
+            time.sleep(IDLE_S)
+            idle = [worker.seen.memory_info().rss / MB]
+            with _load(on, setup, clicks, rate, minutes):
+                soaked = [probing(f"{name}-{minute}") for minute in range(minutes)]
+                rows = _minutes(worker, soaked, "soaking")
+            time.sleep(IDLE_S)
+            idle.append(worker.seen.memory_info().rss / MB)
+        with Worker(settings, on.folder / f"{name}-fresh.log") as worker:
+            wait_until_readable(probing(f"{name}-warm-again"), worker)
+            with _load(on, setup, clicks, rate, some + 1):
+                _minutes(worker, [probing(f"{name}-settle")], "settling")
+                again = [probing(f"{name}-fresh-{minute}") for minute in range(some)]
+                fresh = _medians(_minutes(worker, again, "a fresh worker"))
+    lost = sum(probes.lost for probes in (*soaked, *again))
+    return {"rate": rate, "minutes": rows, "lost": lost, "idle_rss_mb": idle, **_parts(rows, some), "fresh": fresh}
+
+
+def _load(on: Ground, setup: WorkerSetup, clicks: str, rate: float, minutes: int) -> AbstractContextManager[object]:
+    return paced_load(on, setup, clicks.removesuffix(".clicks"), rate - PROBES_PER_S, minutes * MINUTE_S + 60)
+
+
+def _minutes(worker: Worker, probes: list[Probes], doing: str) -> list[dict[str, float]]:
+    with Progress(console=console, transient=True) as progress:
+        return [_minute(worker, one) for one in progress.track(probes, description=doing)]
 
 
 def _minute(worker: Worker, probes: Probes) -> dict[str, float]:
@@ -70,14 +86,14 @@ def _held(process: psutil.Process) -> dict[str, float]:
     return {"rss_mb": process.memory_info().rss / MB, "files": process.num_fds(), "threads": process.num_threads()}
 
 
-def _thirds(rows: list[dict[str, float]]) -> dict[str, dict[str, float]]:
-    some = max(1, len(rows) // 10)
+def _parts(rows: list[dict[str, float]], some: int) -> dict[str, dict[str, float]]:
     middle = (len(rows) - some) // 2
     parts = {"start": rows[:some], "middle": rows[middle : middle + some], "end": rows[-some:]}
-    return {
-        part: {figure: float(np.median([row[figure] for row in held])) for figure in FIGURES}
-        for part, held in parts.items()
-    }
+    return {part: _medians(held) for part, held in parts.items()}
+
+
+def _medians(rows: list[dict[str, float]]) -> dict[str, float]:
+    return {figure: float(np.median([row[figure] for row in rows])) for figure in FIGURES}
 
 
 def sparkline(values: list[float]) -> str:
@@ -100,7 +116,7 @@ def main(
         setup = WorkerSetup(unique("soak"), catalogue_model(on.folder / "models", items), partitions, users, items, 0.0)
         figures = soak(on, setup, rate, minutes)
     rows = figures["minutes"]
-    show("medians", [{"when": part, **figures[part]} for part in ("start", "middle", "end")])
+    show("medians", [{"when": part, **figures[part]} for part in ("start", "middle", "end", "fresh")])
     for figure in ("p50_ms", "p99_ms", "rss_mb"):
         console.print(f"{figure:8} {sparkline([row[figure] for row in rows])}")
     console.print(f"idle RSS before and after: {figures['idle_rss_mb'][0]:.0f} and {figures['idle_rss_mb'][1]:.0f} MB")

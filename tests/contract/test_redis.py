@@ -1,6 +1,7 @@
 """The Redis contract on real servers: what `RedisSink` writes is what `InterestReader` reads, and never goes back."""
 
 import asyncio
+import gc
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -421,6 +422,24 @@ def test_script_is_loaded_again_after_a_flush(redis_settings: RedisSettings, red
         return [first, await sink.write(random_views(["script"], version=2))]
 
     assert run(redis_settings, use) == [1, 1]
+
+
+def test_writes_leave_nothing_to_the_collector(redis_settings: RedisSettings) -> None:
+    """A worker writes hundreds of times a second, and lets the collector look at young objects once in 50,000."""
+    views = random_views(["tidy"])
+
+    async def use(sink: RedisSink) -> int:
+        await sink.write(views)
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(20):
+                await sink.write(views)
+            return gc.collect()
+        finally:
+            gc.enable()
+
+    assert run(redis_settings, use) < 20
 
 
 def test_killed_server_is_waited_for_and_written_again(own_server: LocalValkey) -> None:

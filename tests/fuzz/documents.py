@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 
 from model_store import manifest
+from model_store.patches import PatchError, applied, patch_of
 from model_store.registry import ModelRegistry
 from stream_app import settings, sources
 from stream_app.client import Interest, LayoutError, _interest, _model, _serving
@@ -34,6 +35,8 @@ RECOMMENDATION = {
 }
 ENTRY = {"sha256": "0" * 64, "size": 12}
 MANIFEST = {"format": manifest.FORMAT, "version": "v-1", "files": {"graph/saved_model.pb": ENTRY, "catalog.npz": ENTRY}}
+_PATCHES = {"catalog.npz": 7, "graph/saved_model.pb": 0}
+PATCHED_MANIFEST = {**MANIFEST, "format": manifest.PATCHED_FORMAT, "base": "v-0", "patches": _PATCHES}
 POINTER = {"version": "v-2", "history": ["v-0", "v-1"]}
 SERVING = {"generation": 2, "prefix": "g2:", "since": 1_790_000_000_000, "previous": 1}
 
@@ -88,13 +91,48 @@ def check_manifest(raw: bytes) -> bool:
         check_message(str(error))
         return True
     document = _read(raw)
-    assert (read.format, read.version) == (manifest.FORMAT, document["version"])
+    assert read.format == (manifest.PATCHED_FORMAT if read.base else manifest.FORMAT)
+    assert (read.version, read.base, read.patches) == (
+        document["version"], document.get("base", ""), document.get("patches", {}),
+    )  # fmt: skip
+    assert read.stored() <= sum(entry.size for entry in read.files.values()) + sum(read.patches.values())
     folder = Path("/models/here")
     for name in read.files:
         path = os.path.normpath(folder / name)
         assert path.startswith(f"{folder}/"), name
         assert "\0" not in name, name
     assert manifest.decode(manifest.encode(read), "again") == read
+    return False
+
+
+# -- differences between versions
+
+_BASE = bytes(range(256)) * 40
+
+
+def make_patches(dice: Random, count: int) -> Cases:
+    """Patches of edited files, as they are, damaged, and garbage, with the size that the file should have."""
+    out: Cases = []
+    for _ in range(count):
+        content = mutated(dice, _BASE)
+        patch = patch_of(content, _BASE)
+        chance = dice.random()
+        raw = patch if chance < 0.2 else garbage(dice) if chance > 0.95 else mutated(dice, patch)
+        out.append([raw, len(content) if dice.random() < 0.9 else int(dice.random() * 20_000), content, patch])
+    return out
+
+
+def check_patch(case: Any) -> bool:
+    """The file it was made of, another one of that size (the checksum is for who asks), or a PatchError."""
+    raw, size, content, patch = case
+    try:
+        made = applied(raw, _BASE, size)
+    except PatchError as error:
+        check_message(str(error))
+        assert (raw, size) != (patch, len(content))
+        return True
+    assert len(made) == size
+    assert raw != patch or made == content
     return False
 
 
@@ -467,7 +505,8 @@ def _check_settings(case: Any, file: Path) -> bool:
 
 TARGETS = [
     Target("recommendations", _texts(RECOMMENDATION), plain(each(check_recommendation))),
-    Target("manifest", _texts(MANIFEST), plain(each(check_manifest))),
+    Target("manifest", _texts(MANIFEST, PATCHED_MANIFEST), plain(each(check_manifest))),
+    Target("patch", make_patches, plain(each(check_patch)), batch=200, share=0.5),
     Target("pointer", _texts(POINTER), pointer_check, batch=200, share=0.5),
     Target("redis-hash", make_hashes, plain(each(check_hash))),
     Target("redis-card", make_cards, plain(each(check_card)), share=0.5),

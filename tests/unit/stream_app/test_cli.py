@@ -1,13 +1,19 @@
 """The command line: help, usage, exit codes, and that help is quick because nothing heavy is imported for it."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from model_store.training.checkpoints import Stopped
+from model_store.training.interactions import Interactions, ItemFacts, Log, assemble
 from stream_app import cli
 from stream_app.commands.bench import benchmarks
 from stream_app.commands.errors import CommandError, explain
@@ -28,6 +34,7 @@ COMMANDS = [
     ["rebuild-redis"],
     ["show"],
     ["train"],
+    ["evaluate"],
     ["models"],
     ["models", "list"],
     ["models", "promote"],
@@ -37,7 +44,7 @@ COMMANDS = [
     ["bench"],
     ["doctor"],
 ]
-HEAVY = ("tensorflow", "faust", "kafka", "redis", "numba", "aiokafka", "pydantic", "numpy")
+HEAVY = ("tensorflow", "faust", "kafka", "redis", "numba", "aiokafka", "pydantic", "numpy", "matplotlib")
 # Nothing listens on the port that is reserved for nothing.
 NOWHERE = "127.0.0.1:1"
 
@@ -82,6 +89,8 @@ def test_help_imports_nothing_heavy() -> None:
         (["replay", "synthetic", "--rate", "1", "--speedup", "1"], 2, "not both"),
         (["worker", "--log-level", "loud"], 2, "loud"),
         (["worker", "--config", "absent.toml"], 2, "absent.toml"),
+        (["evaluate", "absent"], 1, "neither a folder"),
+        (["evaluate", "--prequential", "--rivals"], 2, "train a model of their own"),
         (["bench", "absent"], 2, "absent"),
         (["nonsense"], 2, "nonsense"),
     ],
@@ -156,9 +165,80 @@ def test_worker_that_stops_itself_exits_with_70() -> None:
     assert explain(ZeroDivisionError()) is None
 
 
+def test_pictures_without_matplotlib_name_the_extra(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("stream_app.commands.evaluate.find_spec", lambda _name: None)
+    result = CliRunner().invoke(cli.app, ["evaluate", "--plots", str(tmp_path)])
+    assert isinstance(result.exception, CommandError)
+    assert "interest-updater[plots]" in str(result.exception)
+
+
+def test_a_set_whose_times_are_made_up_is_no_stream(tmp_path: Path) -> None:
+    (tmp_path / "ml-1m.txt").write_text("1 1\n1 2\n2 2\n")
+    done = interest("evaluate", ".", "--prequential", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "the times of ml-1m-order are made up" in " ".join(done.stderr.split())
+
+
 def test_benchmarks_are_the_modules_that_can_be_run(tmp_path: Path) -> None:
     (tmp_path / "speed.py").write_text('"""How fast.\n\nMore."""\nif __name__ == "__main__":\n    print(1)\n')
     (tmp_path / "helper.py").write_text('"""No benchmark."""\n')
     (tmp_path / "many").mkdir()
     (tmp_path / "many" / "__main__.py").write_text('"""Side by side."""\n')
     assert benchmarks(tmp_path) == {"speed": "How fast.", "many": "Side by side."}
+
+
+def clicks_of_one(count: int) -> Interactions:
+    return assemble(
+        "one",
+        "none",
+        Log(["ann"] * count, ["i1"] * count, np.arange(count), np.full(count, np.nan, np.float32), 1.0),
+        ItemFacts(),
+    )
+
+
+def test_a_stopped_training_says_how_to_go_on_and_ends_as_after_a_signal(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def stopped(*_: Any, **given: Any) -> str:
+        asked.append(given)
+        raise Stopped("stopped at step 2 of 8", signal.SIGTERM)
+
+    asked: list[dict[str, Any]] = []
+    monkeypatch.setattr("stream_app.commands.data.load_data", lambda *_: clicks_of_one(3))
+    monkeypatch.setattr("model_store.training.publish.train_and_publish", stopped)
+    monkeypatch.setenv("INTEREST_DATA_DIR", str(tmp_path))
+    result = CliRunner().invoke(cli.app, ["train", "anything", "--seed", "3", "--models", str(tmp_path / "models")])
+    assert result.exit_code == 128 + signal.SIGTERM
+    assert "stopped at step 2 of 8" in result.stderr
+    assert asked[0]["recipe"].seed == 3
+
+
+def test_a_set_of_which_nothing_is_left_to_learn_from_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stream_app.commands.data.load_data", lambda *_: clicks_of_one(2))
+    result = CliRunner().invoke(cli.app, ["train", "anything"])
+    assert isinstance(result.exception, CommandError)
+    assert "more than 2 interactions" in str(result.exception)
+
+
+def test_matrix_products_keep_to_the_threads_that_are_set() -> None:
+    """OpenBLAS counts its threads when numpy is loaded, so nothing may load it before the variable is set."""
+    code = """
+import os, sys
+import stream_app.cli
+from stream_app import logs
+from stream_app.commands import serving
+from stream_app.settings import load
+
+class Watch:
+    def find_spec(self, name, path=None, target=None):
+        if name == "numpy":
+            print("threads", os.environ.get("OPENBLAS_NUM_THREADS"))
+            raise SystemExit
+
+sys.meta_path.insert(0, Watch())
+serving.require_topics = lambda settings: None
+serving.ready_model(load(models={"threads": 3}))
+"""
+    env = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["threads", "3"], done.stderr

@@ -60,7 +60,7 @@ def test_panel_shows_topics_windows_titles_and_reasons_as_text_not_markup() -> N
         "Sci-Fi [1]",
         "50.0%",
         "Airplane! [1980]",
-        "like Top Secret!",
+        "clicked Top Secret!",
         "0.75",
     ):
         assert part in text
@@ -68,7 +68,7 @@ def test_panel_shows_topics_windows_titles_and_reasons_as_text_not_markup() -> N
 
 def test_item_without_a_title_shows_its_id() -> None:
     assert because(Item("7", 1.0, Reason("social")), {}) == "social"
-    assert because(Item("7", 1.0, Reason("content", None, "8")), {}) == "content, like 8"
+    assert because(Item("7", 1.0, Reason("content", None, "8")), {}) == "content, clicked 8"
 
 
 def test_screen_says_what_is_simulated_and_how_to_end() -> None:
