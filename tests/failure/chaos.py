@@ -38,7 +38,7 @@ from tests.failure.stage import Fault, Stage, all_faults
 from tests.failure.truth import read_journal
 from tests.failure.verdict import Verdict, judge
 from tests.failure.watch import Watcher
-from tests.failure.wounds import CONTROLS, POINTS
+from tests.failure.wounds import CONTROLS, EXPOSED, POINTS
 
 DRAIN_S = 180.0
 LAME_READY_S, LAME_DRAIN_S = 40.0, 15.0
@@ -218,7 +218,8 @@ class Chaos:
         return self.outcome, sent, found
 
     def _members(self, nursery: Nursery, stack: ExitStack) -> list[Member]:
-        lacking = [{"control": self.plan.control}] if self.plan.control else []
+        control = self.plan.control
+        lacking = [{"control": control}, *EXPOSED.get(control, ())] if control else []
         members = [
             Member(settings, self._folder / f"{settings.kafka.group}-{number}.log", nursery, lacking)
             for number, settings in enumerate(self.settings)

@@ -262,3 +262,6 @@ CONTROLS: Mapping[str, Callable[[], None]] = {
     "no-offset-guard": _no_offset_guard,
 }
 """Protections that can be taken out; `make chaos ARGS="--control NAME"` must then fail."""
+
+EXPOSED: Mapping[str, Sequence[Wound]] = {"ack-before-flush": [{"linger": "KafkaChangelog.write", "seconds": 0.5}]}
+"""What a control is given beside, so that its harm is no race that a run may miss."""
