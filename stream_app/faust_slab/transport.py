@@ -249,14 +249,14 @@ class SlabConsumer(driver.Consumer):
             # Faust bounds its streams by messages, which are slabs here, and sleeps a second when they are full.
             await self.wait_first(self._room, timeout=timeout)
             return
-        epoch = self.epoch
         try:
             fetched, active = await self._wait_next_records(POLL_S)
         except StopWorker as error:
             await self._finish(error)
             return
-        if self.should_stop or not self.flow_active or epoch != self.epoch:
+        if self.should_stop or not self.flow_active:
             return
+        epoch = self.epoch
         wanted = {tp: part for tp, part in (fetched or {}).items() if self._is_wanted(tp, active)}
         logs = {tp: wanted.pop(tp) for tp in list(wanted) if self._is_changelog_tp(tp)}
         if logs:
@@ -282,10 +282,16 @@ class SlabConsumer(driver.Consumer):
 
     async def _getmany(self, active_partitions: Any, timeout: float) -> Any:
         """Faust hands its live set to the consumer's thread. Pausing empties it while a poll is under way; to aiokafka
-        an empty set means every partition, and what such a poll takes out is lost. So: a copy, and none if empty."""
+        an empty set means every partition, and what such a poll takes out is lost. So: a copy, and none if empty.
+
+        A poll is of the epoch in which its turn comes, not of that in which it began to wait. The seek may have been in
+        between, and what is dropped after it does not come again."""
         async with self.fetching:
-            wanted = frozenset(active_partitions)
-            return await super()._getmany(wanted, timeout) if wanted and self.flow_active else {}
+            epoch, wanted = self.epoch, frozenset(active_partitions)
+            if not wanted or not self.flow_active:
+                return {}
+            fetched = await super()._getmany(wanted, timeout)
+            return fetched if epoch == self.epoch else {}
 
     def _delivered(self, fetched: Mapping[TP, Fetched]) -> tuple[Slab, ...]:
         """Slabs of the sources' records that were not delivered before, on the account."""

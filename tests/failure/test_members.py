@@ -59,12 +59,13 @@ def test_workers_that_sleep_and_come_and_go_lose_and_repeat_nothing(
     assert outcome.sound, (outcome.line(), outcome.notes, outcome.verdict.examples)
 
 
-def test_a_worker_that_sleeps_while_it_recovers_loses_and_repeats_nothing(
+def test_workers_that_sleep_in_the_middle_of_a_rebalance_lose_and_repeat_nothing(
     kafka: LocalKafka, nursery: Nursery, tmp_path: Path
 ) -> None:
-    """It has been dropped, forgets its states, and only then comes to the end of the recovery that read them."""
+    """One has been dropped, forgets its states, and only then comes to the end of the recovery that read them. Another
+    sleeps before it ends what it had, with a poll that waits and is of no use any more when its turn comes."""
     with LocalValkey(tmp_path / "valkey") as redis:
-        plan = Plan(kills=0, faults={"freeze-during-recovery": 1}, seed=7)
+        plan = Plan(kills=0, faults={"freeze-during-recovery": 1, "freeze-during-revocation": 1}, seed=7)
         outcome, _, _ = short(kafka, redis, tmp_path, plan, nursery)
     assert outcome.verdict.events > 1_000
     assert outcome.sound, (outcome.line(), outcome.notes, outcome.verdict.examples)
