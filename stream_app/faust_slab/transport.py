@@ -5,13 +5,15 @@ Each override says which behaviour of Faust 0.15.3 or aiokafka 0.14 it answers.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from aiokafka.errors import (
     CommitFailedError,
     ConsumerStoppedError,
     IllegalStateError,
+    KafkaConnectionError,
     KafkaError,
     NoError,
     NoOffsetForPartitionError,
@@ -56,7 +58,8 @@ class SlabConsumerThread(driver.AIOKafkaConsumerThread):
     _agrees = False
 
     async def on_start(self) -> None:
-        await super().on_start()
+        with _stopping_if_silent(self.app.kafka.bootstrap):
+            await super().on_start()
         kafka, coordinator = self.app.kafka, self._ensure_consumer()._coordinator
         self._lease = Lease(kafka.session_timeout_s, kafka.rebalance_timeout_s)
         coordinator._send_req = self._renewing(coordinator._send_req)
@@ -418,6 +421,10 @@ class SlabConsumer(driver.Consumer):
 class IdempotentProducer(driver.Producer):
     """Faust enables idempotence for exactly_once only; without it a retry can reorder the changelog."""
 
+    async def on_start(self) -> None:
+        with _stopping_if_silent(self.app.kafka.bootstrap):
+            await super().on_start()
+
     def _settings_extra(self) -> Mapping[str, Any]:
         return {**super()._settings_extra(), "enable_idempotence": True}
 
@@ -425,6 +432,22 @@ class IdempotentProducer(driver.Producer):
 class SlabTransport(driver.Transport):
     Consumer = SlabConsumer
     Producer = IdempotentProducer
+
+
+@contextmanager
+def _stopping_if_silent(bootstrap: str) -> Iterator[None]:
+    """The command has found that Kafka answers; it may be gone a moment later."""
+    try:
+        yield
+    except KafkaConnectionError as error:
+        stop_process("start", StopWorker(_silent_message(bootstrap, error)))
+
+
+def _silent_message(bootstrap: str, error: Exception) -> str:
+    return (
+        f"no Kafka answers at {bootstrap} any more, which it did when this worker began to start ({error}). Nothing is "
+        "lost: start it again when Kafka is back"
+    )
 
 
 def _disagreement(group: str, client: str, found: Iterable[str]) -> str:

@@ -1,5 +1,8 @@
 """Kafka does not take what is written: no offset is committed past it, and a restart makes it good."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +18,8 @@ from confluent_kafka.admin import (
 
 from stream_app.faust_slab.fatal import EXIT_STOPPED
 from stream_app.local import LocalKafka, LocalValkey
-from stream_app.settings import Settings
+from stream_app.local.server import free_port
+from stream_app.settings import Settings, environment
 from tests.bench.ground import Broker, unique
 from tests.bench.model import catalogue_model
 from tests.failure import rights
@@ -182,3 +186,28 @@ def _explanation(member: Member) -> str:
     assert len(told) == 1
     assert "Traceback" not in member.log_text()
     return told[0]
+
+
+PAST_THE_CHECK = """
+from model_store.model import load_model
+from stream_app.app import run_worker
+from stream_app.commands.serving import served_model
+from stream_app.settings import load
+run_worker(load(), load_model(served_model(load())))
+"""
+"""What `interest worker` does when it has found that Kafka answers."""
+
+
+def test_a_broker_that_goes_while_a_worker_starts_is_named(valkey: LocalValkey, tmp_path: Path) -> None:
+    nobody, model = f"127.0.0.1:{free_port()}", catalogue_model(tmp_path / "models", 40)
+    settings = member_settings(nobody, valkey.url, model, unique("gone"), tmp_path, 2)
+    worker = subprocess.run(
+        [sys.executable, "-c", PAST_THE_CHECK],
+        env=environment(settings, os.environ),
+        capture_output=True,
+        text=True,
+        timeout=END_S,
+        check=False,
+    )
+    assert worker.returncode == EXIT_STOPPED, worker.stderr
+    assert f"no Kafka answers at {nobody} any more" in worker.stderr
