@@ -21,6 +21,7 @@ from model_store.state.memory import Decays
 from model_store.training.checkpoints import Arrays, Checkpoints
 from model_store.training.interactions import Interactions
 from model_store.training.loss import Further, loss_of_histories
+from model_store.training.optimizer import adam
 from model_store.training.sequences import Batch, batches, histories
 
 # What a vector needs to be told from zero and to have room to grow.
@@ -162,7 +163,7 @@ class Harness:
         self.tables = Tables(tf.Variable(table), tf.Variable(_log_popularity(data)))
         self._weights = [self.tables.items, self.tables.bias, *trainable(encoder.weights)]
         rate = _Schedule(recipe.rate, max(1, round(recipe.warm_up * self._steps)), self._steps)
-        self._optimizer = optimizer_of(self._weights, rate)
+        self._optimizer = adam(self._weights, rate)
         self._step = tf.function(self._train_step, input_signature=_batch_signature(), reduce_retracing=True)
 
     def run(self, report: Report | None = None, checkpoints: Checkpoints | None = None) -> None:
@@ -223,13 +224,6 @@ class Harness:
 def trainable(weights: Sequence[Any]) -> list[Any]:
     """Those that the optimizer takes: a set without topics leaves their weights empty."""
     return [weight for weight in weights if weight.shape.num_elements()]
-
-
-def optimizer_of(weights: list[Any], rate: Any) -> Any:
-    """Adam, ready for these weights. `rate`: constant, or a schedule."""
-    optimizer = tf.keras.optimizers.Adam(rate, beta_2=0.98, global_clipnorm=1.0)
-    optimizer.build(weights)
-    return optimizer
 
 
 def step_seed(seed: int, optimizer: Any) -> Any:

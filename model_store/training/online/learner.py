@@ -24,9 +24,10 @@ from model_store.encoder.runtime import tf
 from model_store.model import ModelParts
 from model_store.state.hashing import hash_ids
 from model_store.state.layout import FACET_DIM, RING
-from model_store.training.harness import optimizer_of, step_seed, trainable
+from model_store.training.harness import step_seed, trainable
 from model_store.training.online.counts import FadingCounts, PairCounts
 from model_store.training.online.examples import Clicks
+from model_store.training.optimizer import table_adam
 
 Float32 = npt.NDArray[np.float32]
 Int32 = npt.NDArray[np.int32]
@@ -42,7 +43,8 @@ class OnlineRecipe:
     ratings), one seed, 30 settings.
 
     Attributes:
-        rate: learning rate, constant.
+        rate: learning rate of the readout, constant.
+        table_rate: of item vectors and biases; see `table_adam`.
         passes: steps on the new clicks.
         replays: steps on earlier rounds, after them.
         rounds_kept: in the replay buffer.
@@ -55,6 +57,7 @@ class OnlineRecipe:
     """
 
     rate: float = 5e-4
+    table_rate: float = 4e-3
     passes: int = 2
     replays: int = 1
     rounds_kept: int = 50
@@ -124,8 +127,9 @@ class OnlineLearner:
 
     def _build(self, vectors: Float32, bias: Float32) -> None:
         self._vectors, self._bias = tf.Variable(vectors), tf.Variable(bias)
-        self._weights = [self._vectors, self._bias, *trainable(self.network.trainable_variables)]
-        self._optimizer = optimizer_of(self._weights, self._recipe.rate)
+        tables, network = [self._vectors, self._bias], trainable(self.network.trainable_variables)
+        self._weights = [*tables, *network]
+        self._optimizer = table_adam(tables, network, self._recipe.rate, self._recipe.table_rate)
         self._step = tf.function(self._train_step, input_signature=_round_signature(self.network.topic_count))
         self._read = tf.function(self.network.outputs, input_signature=[tf.TensorSpec([None, FEATURES], tf.float32)])
 
