@@ -59,7 +59,7 @@ def build_trainer(
     snapshot = snapshots.latest()
     base = snapshot.progress.base if snapshot else model.version
     parts = load_parts(folder_of(base))
-    learner = OnlineLearner(parts, _recipe(settings.trainer))
+    learner = OnlineLearner(parts, recipe_of(settings.trainer))
     promoted = snapshot.progress.promoted if snapshot else base
     # After a crash the served version may be one that was promoted since the snapshot.
     goes_on = promoted == model.version or is_own(model.version, model.generation)
@@ -82,8 +82,16 @@ def _folder(settings: Settings) -> Path:
     return settings.data_dir / "trainer" / f"generation-{settings.kafka.generation}"
 
 
-def _recipe(policy: Policy) -> OnlineRecipe:
-    return OnlineRecipe(policy.rate, policy.passes, policy.replays, policy.rounds_kept, seed=policy.seed)
+def recipe_of(policy: Policy) -> OnlineRecipe:
+    """How the settings say to learn."""
+    return OnlineRecipe(
+        rate=policy.rate,
+        table_rate=policy.table_rate,
+        passes=policy.passes,
+        replays=policy.replays,
+        rounds_kept=policy.rounds_kept,
+        seed=policy.seed,
+    )
 
 
 def _offsets(by_topic: dict[str, dict[int, int]]) -> dict[tuple[str, int], int]:

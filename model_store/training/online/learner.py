@@ -37,7 +37,7 @@ _NEVER = -1e9  # a logit that no softmax notices
 _ROOM = 256
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OnlineRecipe:
     """How to follow a stream. Defaults come from the fourth tenth of MovieTweetings 100K and a bit (42.5 to 50 % of its
     ratings), one seed, 30 settings.
