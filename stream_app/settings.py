@@ -192,11 +192,11 @@ class Flush(Section):
 
 
 class Trainer(Section):
-    """How the stream is learnt from: the readout at `rate`, item vectors and biases at `table_rate`. `held_out_share` of
-    the clicks of the last `held_out_s` is what a new version is judged on; nothing is published while more than
+    """How the stream is learnt from: the readout at `rate`, item vectors and biases at `table_rate`. `held_out_share`
+    of the clicks of the last `held_out_s` is what a new version is judged on; nothing is published while more than
     `publish_lag_events` are still to be read. One version in `whole_every` is stored whole, the others as their
-    differences from it where that is shorter; in those an item's vector, bias and popularity stay as published last until
-    they have moved by `min_change`, relative to all items'. Of its own versions the trainer keeps the last
+    differences from it where that is shorter; in those an item's vector, bias and popularity stay as published last
+    until they have moved by `min_change`, relative to all items'. Of its own versions the trainer keeps the last
     `keep_versions`."""
 
     rate: PositiveFloat = 5e-4
