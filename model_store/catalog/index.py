@@ -144,7 +144,7 @@ class ItemIndex:
     def searched(self, outputs: Float32) -> "ItemIndex":
         """The same items with `candidates`, for users such as these (`outputs`: float32 [n, width]). 15 s for a million
         items. Raises ImportError without the extra `large`."""
-        users = np.concatenate([_factors(outputs), *(factors for factors, _ in _further(outputs))])
+        users = np.concatenate(_factors_by_interest(outputs))
         return replace(self, candidates=Candidates.of(self._factors, self.bias, users))
 
     def _best_of_candidates(
@@ -171,8 +171,7 @@ class ItemIndex:
         self, candidates: Candidates, records: npt.NDArray[np.void], rows: npt.NDArray[np.int64], outputs: Float32
     ) -> npt.NDArray[np.int32]:
         """int32 [n, c], each item once; -1 for none."""
-        by_interest = [_factors(outputs), *(factors for factors, _ in _further(outputs))]
-        found = [candidates.search(factors, _CANDIDATES).astype(np.int32) for factors in by_interest]
+        found = [candidates.search(of, _CANDIDATES).astype(np.int32) for of in _factors_by_interest(outputs)]
         if self.transitions is not None:
             found.append(self.transitions.followers(self._recent(records, rows), _FOLLOWERS))
         return _distinct(np.concatenate(found, axis=1)) if len(found) > 1 else found[0]
@@ -320,6 +319,11 @@ def _further(outputs: Float32) -> list[tuple[Float32, Float32]]:
         (np.concatenate([of.further[:, place], of.priors], axis=1), np.ascontiguousarray(of.log_weights[:, place]))
         for place in range(of.further.shape[1])
     ]
+
+
+def _factors_by_interest(outputs: Float32) -> list[Float32]:
+    """Of the first interest and of each further one."""
+    return [_factors(outputs), *(factors for factors, _ in _further(outputs))]
 
 
 def _distinct(items: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
