@@ -25,8 +25,9 @@ def table_adam(tables: Sequence[Any], weights: Sequence[Any], rate: float, table
     A table's rows are items; its one mean square is that of all its gradients if they were on one row. So `table_rate`
     is about as far as a row moves that alone has a gradient, and does not depend on how many others there are.
     """
-    optimizer = _TableAdam(table_rate, learning_rate=rate, beta_2=_BETA_2, global_clipnorm=_CLIP, name="table_adam")
-    optimizer.tables = {id(table) for table in tables}
+    optimizer = _TableAdam(
+        tables, table_rate, learning_rate=rate, beta_2=_BETA_2, global_clipnorm=_CLIP, name="table_adam"
+    )
     return _ready(optimizer, [*tables, *weights])
 
 
@@ -36,9 +37,9 @@ def _ready(optimizer: Any, weights: Sequence[Any]) -> Any:
 
 
 class _TableAdam(tf.keras.optimizers.Adam):
-    def __init__(self, table_rate: float, **usual: Any) -> None:
+    def __init__(self, tables: Sequence[Any], table_rate: float, **usual: Any) -> None:
         super().__init__(**usual)
-        self.table_rate, self.tables = table_rate, set[int]()
+        self.table_rate, self.tables = table_rate, {id(table) for table in tables}
 
     def add_variable_from_reference(
         self, reference_variable: Any, name: str | None = None, initializer: str = "zeros"
