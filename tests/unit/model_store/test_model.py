@@ -11,7 +11,6 @@ import pytest
 from model_store import manifest
 from model_store.catalog.index import ItemIndex
 from model_store.encoder.network import ReadoutNetwork
-from model_store.encoder.runtime import use_threads
 from model_store.manifest import MANIFEST, ModelError
 from model_store.model import ModelParts, export, load_model
 from model_store.state.layout import DIM, FACET_DIM
@@ -21,7 +20,6 @@ from model_store.state.writes import WriteTable
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    use_threads(1)
     rng = np.random.default_rng(0)
     vectors = rng.normal(size=(3, DIM)).astype(np.float32)
     index = ItemIndex.of(("a", "b", "c"), ("A", "B", "C"), vectors, vectors[:, 0], np.eye(3, 2, dtype=np.float32))

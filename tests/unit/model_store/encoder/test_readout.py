@@ -24,7 +24,6 @@ class Exported:
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    use_threads(1)
     folder: Path = tmp_path_factory.mktemp("readout")
     network = ReadoutNetwork(TOPICS, seed=3)
     network._blend.assign(np.random.default_rng(4).normal(size=network._blend.shape))  # it begins at zero
@@ -198,7 +197,6 @@ def test_a_user_without_memory_gets_finite_numbers(exported: Exported) -> None:
 
 
 def test_a_model_without_topics_is_possible(tmp_path: Path) -> None:
-    use_threads(1)
     export_readout(ReadoutNetwork(0, seed=0), tmp_path)
     readout = Readout(tmp_path)
     assert readout.width == 4 * DIM + BLEND

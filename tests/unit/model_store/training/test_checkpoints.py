@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from model_store.encoder.runtime import use_threads
 from model_store.model import ModelParts
 from model_store.training.checkpoints import ABANDONED_S, Checkpoints, Stopped, fingerprint, remove_abandoned
 from model_store.training.harness import Report
@@ -20,11 +19,6 @@ from model_store.training.train import Progress, Recipe, train
 
 USERS, ITEMS, LENGTH = 30, 20, 8
 RECIPE = Recipe(epochs=3, tokens=64, rate=1e-2, dropout=0.3)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> None:
-    use_threads(1)
 
 
 @pytest.fixture(scope="module")

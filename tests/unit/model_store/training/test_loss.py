@@ -7,16 +7,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from model_store.encoder.runtime import tf, use_threads
+from model_store.encoder.runtime import tf
 from model_store.training import loss
 
 Float32 = npt.NDArray[np.float32]
 ITEMS, POSITIONS, WIDTH = 103, 17, 8
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> None:
-    use_threads(1)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import numpy as np
 import platformdirs
 import pytest
 
-from model_store.encoder.runtime import tf, use_threads
+from model_store.encoder.runtime import tf
 from model_store.model import InterestModel, export, load_model
 from model_store.state.features import features
 from model_store.training import datasets
@@ -28,7 +28,6 @@ class Trained:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    use_threads(1)
     cache = platformdirs.user_cache_path("interest-updater") / "data" / "ml-100k"
     data = datasets.load(find_ml_100k(None, cache))
     folder: Path = tmp_path_factory.mktemp("ml-100k")

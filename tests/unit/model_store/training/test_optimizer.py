@@ -6,18 +6,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from model_store.encoder.runtime import tf, use_threads
+from model_store.encoder.runtime import tf
 from model_store.training.optimizer import adam, table_adam
 
 Float64 = npt.NDArray[np.float64]
 
 RATE, TABLE_RATE = 1e-3, 2e-2
 BETA_1, BETA_2 = 0.9, 0.98
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    use_threads(1)
 
 
 def _moved(gradients: list[Float64]) -> Float64:

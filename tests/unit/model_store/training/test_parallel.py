@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 
 from model_store.encoder.columns import SOCIAL
-from model_store.encoder.runtime import tf, use_threads
+from model_store.encoder.runtime import tf
 from model_store.state.features import FEATURES, features
 from model_store.state.hashing import hash_ids
 from model_store.state.layout import DIM
@@ -21,11 +21,6 @@ from model_store.training.states import states_of
 
 DECAYS = Decays((0.7, 5.0, 50.0), (DAY_MS, 20 * DAY_MS), 7 * DAY_MS)
 TOPICS = ("Comedy", "Drama", "Horror")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> None:
-    use_threads(1)
 
 
 @dataclass(frozen=True)

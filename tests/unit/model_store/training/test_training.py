@@ -9,7 +9,6 @@ import pytest
 from rich.console import Console
 
 from model_store.encoder.columns import Outputs
-from model_store.encoder.runtime import use_threads
 from model_store.model import InterestModel, export, load_model, load_parts, read_card
 from model_store.registry import ModelRegistry
 from model_store.state.features import features
@@ -25,11 +24,6 @@ from model_store.training.train import Progress, Recipe, train
 
 ITEMS, USERS, LENGTH = 60, 80, 14
 RECIPE = Recipe(epochs=40, tokens=600, rate=1e-2, dropout=0.0)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> None:
-    use_threads(1)
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ import pytest
 
 from model_store.catalog.index import ItemIndex
 from model_store.encoder.network import ReadoutNetwork
-from model_store.encoder.runtime import use_threads
 from model_store.model import ModelParts
 from model_store.state.arena import Arena
 from model_store.state.batch import EventBatch
@@ -23,11 +22,6 @@ ITEMS, USERS = 30, 40
 IDS = [f"i{item}" for item in range(ITEMS)]
 # Nobody is more popular than others here, and little time passes.
 RECIPE = OnlineRecipe(rate=5e-3, passes=3, replays=1, dropout=0.0, popularity_weights=(0, 0, 0, 0), vectors_kept=1.0)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> None:
-    use_threads(1)
 
 
 def fresh_parts(interests: int = 1) -> ModelParts:

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from model_store.encoder.runtime import use_threads
 from model_store.state.memory import DAY_MS, HOUR_MS
 from model_store.training.interactions import Interactions, ItemFacts, Log, assemble
 from model_store.training.online.aged import NEVER_MS
@@ -43,7 +42,6 @@ def data() -> Interactions:
 
 
 def test_the_fresher_the_better_and_the_floor_is_right(data: Interactions) -> None:
-    use_threads(1)
     base = train(data.take(np.arange(HALF)), Recipe(epochs=20, tokens=400, rate=1e-2, dropout=0.0))
     hour = int(HOUR_MS)
     plan = Plan(

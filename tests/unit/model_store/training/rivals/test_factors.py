@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from model_store.encoder.runtime import use_threads
 from model_store.training.harness import Progress, Recipe
 from model_store.training.interactions import Interactions, ItemFacts, Log, assemble
 from model_store.training.rivals.factors import Bpr, Factors, Ncf, fit
@@ -15,7 +14,6 @@ RECIPE = Recipe(epochs=300, rate=2e-2)
 @pytest.fixture(scope="module")
 def data() -> Interactions:
     """Even users take even items, odd ones odd items; each leaves some of theirs out."""
-    use_threads(1)
     rng = np.random.default_rng(0)
     rows = [
         (user, item) for user in range(USERS) for item in range(ITEMS) if user % 2 == item % 2 and rng.random() < 0.6

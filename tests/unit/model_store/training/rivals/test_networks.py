@@ -3,18 +3,13 @@
 import numpy as np
 import pytest
 
-from model_store.encoder.runtime import tf, use_threads
+from model_store.encoder.runtime import tf
 from model_store.training.harness import Recipe, Tables
 from model_store.training.interactions import Interactions, ItemFacts, Log, assemble
 from model_store.training.rivals.networks import Gru4Rec, Network, Sasrec, TrainedNetwork
 
 ITEMS, USERS, LENGTH = 30, 60, 10
 RECIPE = Recipe(epochs=30, tokens=400, longest=8, rate=5e-3, dropout=0.0)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> None:
-    use_threads(1)
 
 
 @pytest.fixture(scope="module")
