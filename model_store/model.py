@@ -54,14 +54,7 @@ class InterestModel:
 
     def reads_states_of(self, other: "InterestModel") -> bool:
         """Whether states that were made with the other one mean the same to this one."""
-        mine, theirs = self.writes, other.writes
-        return (
-            self.generation == other.generation
-            and self.decays == other.decays
-            and np.array_equal(mine.item_hashes, theirs.item_hashes)
-            and np.array_equal(mine.vectors, theirs.vectors)
-            and np.array_equal(mine.content, theirs.content)
-        )
+        return self.generation == other.generation and self.decays == other.decays and self.writes.is_same(other.writes)
 
 
 def made_up_features(rows: int) -> Float32:
@@ -112,8 +105,7 @@ def export(parts: ModelParts, folder: Path, version: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     export_readout(parts.network, folder)
     parts.index.save(folder)
-    writes = parts.writes
-    np.savez(folder / _WRITES, item_hashes=writes.item_hashes, vectors=writes.vectors, content=writes.content)
+    np.savez(folder / _WRITES, **parts.writes.arrays())  # type: ignore[arg-type]  # numpy's other options
     decays = parts.decays
     card = Card(
         parts.generation,
@@ -173,4 +165,4 @@ def read_card(folder: Path) -> Card:
 
 def _read_writes(folder: Path) -> WriteTable:
     with np.load(folder / _WRITES, allow_pickle=False) as arrays:
-        return WriteTable(arrays["item_hashes"], arrays["vectors"], arrays["content"])
+        return WriteTable.of_arrays(arrays)

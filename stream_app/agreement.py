@@ -31,7 +31,7 @@ def terms_of(settings: Settings, model: InterestModel) -> Terms:
         **_all_of("accept", ((name, value) for name, value in settings.accept if not name.startswith("flood_"))),
         "pseudonym_key": _trace(settings.pseudonym_key.get_secret_value()),
         "model generation": str(model.generation),
-        "model write table": _digest(part.tobytes() for part in (writes.item_hashes, writes.vectors, writes.content)),
+        "model write table": _digest(part.tobytes() for part in writes.arrays().values()),
         "model decays": str(model.decays),
         "state codec": str(codec.NEWEST),
         "Redis layout": str(LAYOUT_VERSION),

@@ -21,6 +21,7 @@ from model_store.catalog.candidates import Candidates
 from model_store.catalog.picking import add_interest, fill_scores, fill_seen, pick, pick_among
 from model_store.catalog.transitions import Transitions, recent_rows
 from model_store.encoder.columns import FACETS, PRIORS, VECTORS, Outputs
+from model_store.state.content import Projection
 from model_store.state.hashing import hash_ids
 from model_store.state.layout import DIM
 from model_store.state.lookup import HashRows
@@ -78,6 +79,9 @@ class ItemIndex:
         transitions: which item follows which.
         candidates: what finds the items worth scoring, where there are too many to score all; see `searched`.
         priors: float32 [m, PRIORS], logarithms of how popular the items are, by half-life; zeros where nobody counted.
+        shares: float32 [m, topics], each item's topics as shares that sum to 1; zeros for an item without any. Without
+            columns in a version from before they were kept.
+        projection: from content to vectors and biases, for items of which only the content is known.
     """
 
     item_ids: tuple[str, ...]
@@ -90,6 +94,8 @@ class ItemIndex:
     transitions: Transitions | None = None
     priors: Float32 = field(default_factory=lambda: np.zeros((0, PRIORS), np.float32))
     candidates: Candidates | None = None
+    shares: Float32 = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    projection: Projection = field(default_factory=Projection.nothing)
     _factors: Float32 = field(init=False, repr=False)
     _rows: HashRows = field(init=False, repr=False)
     _allowed: npt.NDArray[np.bool_] = field(init=False, repr=False)
@@ -101,6 +107,10 @@ class ItemIndex:
             raise ValueError(f"columns of {count} items disagree: titles, hashes, vectors, bias, topic are {shapes}")
         if not len(self.priors):
             object.__setattr__(self, "priors", np.zeros((count, PRIORS), np.float32))
+        if not len(self.shares):
+            object.__setattr__(self, "shares", np.zeros((count, 0), np.float32))
+        if len(self.shares) != count:
+            raise ValueError(f"{count} items need a row of topics each, got {len(self.shares)}")
         if self.priors.shape != (count, PRIORS):
             raise ValueError(f"priors of {count} items have the shape {(count, PRIORS)}, got {self.priors.shape}")
         if self.transitions is not None and len(self.transitions.bounds) != count + 1:
@@ -260,6 +270,9 @@ class ItemIndex:
             "bias": self.bias,
             "topic": self.topic,
             "priors": self.priors,
+            "shares": self.shares,
+            "told_vectors": self.projection.vectors,
+            "told_bias": self.projection.bias,
         }
         if self.transitions is not None:
             arrays |= {f"next_{name}": np.asarray(getattr(self.transitions, name)) for name in _NEXT}
@@ -276,6 +289,8 @@ class ItemIndex:
                 arrays[name] for name in ("hashes", "vectors", "bias", "topic", "priors")
             )
             transitions = _transitions({name: arrays[f"next_{name}"] for name in _NEXT if f"next_{name}" in arrays})
+            shares = arrays["shares"] if "shares" in arrays else np.zeros((len(hashes), 0), np.float32)
+            projection = _projection(arrays)
         return ItemIndex(
             tuple(texts.ids),
             tuple(texts.titles),
@@ -286,6 +301,8 @@ class ItemIndex:
             tuple(texts.reasons),
             transitions,
             priors,
+            shares=shares,
+            projection=projection,
         )
 
     @staticmethod
@@ -297,12 +314,37 @@ class ItemIndex:
         item_topics: Float32,
         reasons: tuple[str, ...] = FACETS,
     ) -> "ItemIndex":
-        """An index with hashes made from the ids, and main topics from item_topics (float32 [m, topics], 0 or more).
+        """An index with hashes made from the ids, and topics from item_topics (float32 [m, topics], 0 or more).
 
         An item's main topic is the rarest of those it has most of: "Film-Noir" says more than "Drama".
         """
+        shares = item_topics / np.maximum(item_topics.sum(axis=1, keepdims=True), np.float32(1e-12))
         return ItemIndex(
-            item_ids, titles, hash_ids(list(item_ids)).hash, vectors, bias, main_topic(item_topics), reasons
+            item_ids,
+            titles,
+            hash_ids(list(item_ids)).hash,
+            vectors,
+            bias,
+            main_topic(item_topics),
+            reasons,
+            shares=shares.astype(np.float32),
+        )
+
+    def take(self, kept: npt.NDArray[np.bool_]) -> "ItemIndex":
+        """Some of the items (bool [m]), without transitions."""
+        ids, titles = (tuple(np.array(texts, object)[kept].tolist()) for texts in (self.item_ids, self.titles))
+        return replace(
+            self,
+            item_ids=ids,
+            titles=titles,
+            hashes=self.hashes[kept],
+            vectors=self.vectors[kept],
+            bias=self.bias[kept],
+            topic=self.topic[kept],
+            priors=self.priors[kept],
+            shares=self.shares[kept],
+            transitions=None,
+            candidates=None,
         )
 
 
@@ -349,6 +391,13 @@ def _transitions(arrays: Mapping[str, Any]) -> Transitions | None:
     if not arrays:
         return None
     return Transitions(arrays["bounds"], arrays["after"], arrays["share"], float(arrays["weight"]))
+
+
+def _projection(arrays: Mapping[str, Any]) -> Projection:
+    """Nothing for a version from before there was one."""
+    if "told_vectors" not in arrays:
+        return Projection.nothing()
+    return Projection(arrays["told_vectors"], arrays["told_bias"])
 
 
 def _no_picks(count: int, k: int) -> Picks:

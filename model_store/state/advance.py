@@ -22,6 +22,7 @@ from model_store.state.layout import (
     RATING_SCALE,
     RING,
     TIME_LANES,
+    UNTOLD,
     WITHDRAWN,
     Kind,
     Outcome,
@@ -111,7 +112,7 @@ def _advance(  # type: ignore[no-untyped-def]
                 if kind[i] == _CLICK:
                     _click(record, ts_ms[i], item[i], value[i], vector, facet, rank_steps, time_rates)
                 else:
-                    result = _rate(record, ts_ms[i], item[i], value[i], vector, facet, time_rates)
+                    result = _rate(record, ts_ms[i], item[i], value[i], known >= 0, scale, vector, facet, time_rates)
             elif kind[i] == _FOLLOW:
                 result = _follow(record, ts_ms[i], item[i], value[i] > 0)
             else:
@@ -211,7 +212,7 @@ def decay(record, age_ms, time_rates):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _rate(record, ts_ms, item, value, vector, facet, time_rates):  # type: ignore[no-untyped-def]
+def _rate(record, ts_ms, item, value, told, scale, vector, facet, time_rates):  # type: ignore[no-untyped-def]
     """Replace what the item's last rating added. A rating counts at whole seconds, since that is how it is kept."""
     ts_s = ts_ms // 1000
     slot = _slot(record.rated_item, record.rated_ts_s, item)
@@ -220,16 +221,27 @@ def _rate(record, ts_ms, item, value, vector, facet, time_rates):  # type: ignor
         return _SUPERSEDED
     thousandths = WITHDRAWN if np.isnan(value) else np.int64(np.rint(value * RATING_SCALE))
     if same and record.rated_value[slot] != WITHDRAWN:
-        old_ts_s, old = np.int64(record.rated_ts_s[slot]), np.int64(record.rated_value[slot])
-        count_rating(record, old_ts_s, old, -1, vector, facet, time_rates)
+        take_rating_back(record, slot, scale, vector, facet, time_rates)
     if thousandths != WITHDRAWN:
         count_rating(record, ts_s, thousandths, 1, vector, facet, time_rates)
         seen.remember(record, item)
     if same or record.rated_item[slot] == 0 or ts_s >= record.rated_ts_s[slot]:
         record.rated_item[slot] = item
         record.rated_ts_s[slot] = ts_s
-        record.rated_value[slot] = thousandths
+        record.rated_value[slot] = thousandths if told or thousandths == WITHDRAWN else thousandths + UNTOLD
     return _APPLIED
+
+
+@kernel
+def take_rating_back(record, slot, scale, vector, facet, time_rates):  # type: ignore[no-untyped-def]
+    """Subtract what the rating in `slot` added; `vector` and `facet` are what its item writes now."""
+    ts_s, thousandths = np.int64(record.rated_ts_s[slot]), np.int64(record.rated_value[slot])
+    if thousandths >= UNTOLD:
+        vector = np.empty(DIM, np.float32)
+        hashed_vector(record.rated_item[slot], scale, vector)
+        facet = np.zeros(FACET_DIM, np.float32)
+        thousandths -= UNTOLD
+    count_rating(record, ts_s, thousandths, -1, vector, facet, time_rates)
 
 
 @kernel

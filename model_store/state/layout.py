@@ -19,8 +19,9 @@ Fields
     *_weight         what the sums are divided by: the decayed sum of the absolute gains
     bucket_*         rolling windows, see `windows.py`; rating sums in thousandths, so that they subtract exactly
     ring             the last RING clicked items (hashes) in order of arrival; `clicks` % RING is the next slot
-    rated_*          the last RATED rated items: latest rating of each in thousandths of the scale; WITHDRAWN keeps the
-                     place of a withdrawn one, so that an older rating that arrives later does not come back
+    rated_*          the last RATED rated items: latest rating of each in thousandths of the scale, and UNTOLD more if
+                     nothing but its id was known of the item then; WITHDRAWN keeps the place of a withdrawn one, so
+                     that an older rating that arrives later does not come back
     followee_*       the last FOLLOWEES targets, latest action of each; an unfollowed one keeps its place likewise
     event_id         hashes of the last EVENT_IDS event ids; `event_id_count` % EVENT_IDS is the next slot
     seen             two generations of a Bloom filter of items clicked or rated, see `seen.py`
@@ -47,6 +48,9 @@ REC_ITEMS = 10
 SKETCH = 32
 RATING_SCALE = 1000
 WITHDRAWN = -1
+UNTOLD = 2048
+"""What `rated_value` is raised by where the rating wrote the vector of an unknown item: that is what is to be taken
+back, also when the catalogue has told of the item since."""
 
 WINDOWS = ("1h", "24h", "7d", "30d")
 BUCKET_MS = (600_000, 10_800_000, 86_400_000)

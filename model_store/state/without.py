@@ -6,13 +6,14 @@ lanes). The ring keeps no times. The windows tell the bucket of the click, count
 order of time; inside the bucket the item's rating tells the second, or else the middle is taken. So time lanes are as
 exact as that: within 5 minutes in the latest hour, 90 minutes in the latest day, half a day in the latest 30 days. A
 lane that the click had nearly to itself reads as empty afterwards: the rest has faded too far to be told from error.
+A click on an item of which the catalogue told only afterwards is taken out as if it had been told of before.
 """
 
 import numpy as np
 import numpy.typing as npt
 
 from model_store.kernels import kernel
-from model_store.state.advance import count_rating, decay, load_vector, write
+from model_store.state.advance import decay, load_vector, take_rating_back, write
 from model_store.state.layout import (
     BUCKET_MS,
     BUCKET_START,
@@ -69,7 +70,7 @@ def _take_out(  # type: ignore[no-untyped-def]
             known = find(item_hashes, slots, item)
             load_vector(vectors, known, scale, item, vector)
             facet = content[known] if known >= 0 else unknown
-            _forget_in_time(record, age, item, vector, facet, time_rates)
+            _forget_in_time(record, age, item, scale, vector, facet, time_rates)
             _forget_in_ring(record, age)
 
 
@@ -106,14 +107,13 @@ def _forget_in_rank(record, age, item_hashes, slots, vectors, scale, rank_steps,
 
 
 @kernel
-def _forget_in_time(record, age, item, vector, facet, time_rates):  # type: ignore[no-untyped-def]
+def _forget_in_time(record, age, item, scale, vector, facet, time_rates):  # type: ignore[no-untyped-def]
     before, content_before = record.time_weight.copy(), record.content_weight
     rest_ms = _latest_but(record, age, item)
     write(record, clicked_at_ms(record, age), -1.0, -1.0, vector, facet, time_rates)
     for slot in range(RATED):
         if record.rated_item[slot] == item and record.rated_value[slot] != WITHDRAWN:
-            seconds, thousandths = np.int64(record.rated_ts_s[slot]), np.int64(record.rated_value[slot])
-            count_rating(record, seconds, thousandths, -1, vector, facet, time_rates)
+            take_rating_back(record, slot, scale, vector, facet, time_rates)
             record.rated_value[slot] = WITHDRAWN
     for lane in range(TIME_LANES):
         if record.time_weight[lane] <= np.float32(_NOTHING) * before[lane]:

@@ -1,15 +1,19 @@
 """The write table: the vectors that events add to a user's memory. Frozen for a model generation.
 
 What a state sums must never change under it, so a new table means a new generation. An item that the table does not
-hold gets a vector drawn from its hash: the same in every worker and after every restart.
+hold gets a vector drawn from its hash: the same in every worker and after every restart. Items of which a catalogue
+tells may be added (`joined`); what the others write stays what it was.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from model_store.kernels import kernel
+from model_store.state.content import ContentSpace, Projection
 from model_store.state.layout import DIM, FACET_DIM
 from model_store.state.lookup import HashRows
 
@@ -27,13 +31,17 @@ class WriteTable:
         item_hashes: uint64 [m], distinct, none 0.
         vectors: float32 [m, DIM].
         content: float32 [m, FACET_DIM]; a zero row means that nothing is known of the item's content.
-        scale: standard deviation of a hashed vector's components; that of `vectors`, or 1 where there are none.
+        space: what `content` is in.
+        projection: from there to `vectors`, for items of which only the content is known.
+        scale: standard deviation of a hashed vector's components; by default that of `vectors`, 1 where there are none.
     """
 
     item_hashes: npt.NDArray[np.uint64]
     vectors: npt.NDArray[np.float32]
     content: npt.NDArray[np.float32]
-    scale: float = field(init=False)
+    space: ContentSpace = field(default_factory=ContentSpace.by_topics)
+    projection: Projection = field(default_factory=Projection.nothing)
+    scale: float = 0.0
     _lookup: HashRows = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -44,7 +52,8 @@ class WriteTable:
                 f"got {self.vectors.shape} and {self.content.shape}"
             )
         object.__setattr__(self, "_lookup", HashRows(self.item_hashes))
-        object.__setattr__(self, "scale", float(self.vectors.std()) if count else 1.0)
+        if not self.scale:
+            object.__setattr__(self, "scale", float(self.vectors.std()) if count else 1.0)
 
     def __len__(self) -> int:
         return len(self.item_hashes)
@@ -57,6 +66,56 @@ class WriteTable:
     def rows(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
         """int64 [n]: rows of n item hashes, -1 where an item is not in the table."""
         return self._lookup.rows(hashes)
+
+    def take(self, rows: npt.NDArray[np.integer] | npt.NDArray[np.bool_]) -> "WriteTable":
+        """With some of the items only; what an unknown one writes depends on which are known."""
+        return WriteTable(self.item_hashes[rows], self.vectors[rows], self.content[rows], self.space, self.projection)
+
+    def joined(self, item_hashes: npt.NDArray[np.uint64], content: npt.NDArray[np.float32]) -> "WriteTable":
+        """With n more items, none of which it holds (uint64 [n], float32 [n, FACET_DIM]).
+
+        They write what their content says, and what their hash draws where it says nothing more: two items of the same
+        content stay two, and all are about as long as those that were trained.
+        """
+        vectors = np.empty((len(item_hashes), DIM), np.float32)
+        for row, item in enumerate(item_hashes):
+            hashed_vector(item, self.projection.spread, vectors[row])
+        vectors += content @ self.projection.vectors
+        return replace(
+            self,
+            item_hashes=np.concatenate([self.item_hashes, item_hashes]),
+            vectors=np.concatenate([self.vectors, vectors]),
+            content=np.concatenate([self.content, content]),
+        )
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """All that it is, by name; `of_arrays` makes it again."""
+        return {
+            "item_hashes": self.item_hashes,
+            "vectors": self.vectors,
+            "content": self.content,
+            "encoder": np.array(self.space.encoder),
+            "content_mean": self.space.mean,
+            "content_axes": self.space.axes,
+            "told_vectors": self.projection.vectors,
+            "told_bias": self.projection.bias,
+            "told_spread": np.array(self.projection.spread),
+        }
+
+    @staticmethod
+    def of_arrays(arrays: Mapping[str, npt.NDArray[Any]]) -> "WriteTable":
+        """Raises KeyError for a missing one; those of a release that knew no encoders are fewer."""
+        table = WriteTable(arrays["item_hashes"], arrays["vectors"], arrays["content"])
+        if "encoder" not in arrays:
+            return replace(table, projection=Projection.nothing(table.scale))
+        space = ContentSpace(str(arrays["encoder"]), arrays["content_mean"], arrays["content_axes"])
+        told = Projection(arrays["told_vectors"], arrays["told_bias"], float(arrays["told_spread"]))
+        return replace(table, space=space, projection=told)
+
+    def is_same(self, other: "WriteTable") -> bool:
+        """Whether every event writes the same by both."""
+        mine, theirs = self.arrays(), other.arrays()
+        return all(np.array_equal(mine[name], theirs[name]) for name in mine)
 
     def vectors_of(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.float32]:
         """float32 [n, DIM]: what each item writes, known or not."""

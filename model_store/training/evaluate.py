@@ -238,8 +238,7 @@ def metric_of_states(model: InterestModel, records: npt.NDArray[np.void], test_i
         )
         for part in _chunks(len(users), len(model.index))
     ]
-    content = model.writes.content[model.writes.rows(model.index.hashes[test_items[users]])]
-    actual = (content[:, : len(model.topics)] > 0).astype(np.float32)
+    actual = (model.index.shares[test_items[users]] > 0).astype(np.float32)
     return Row("model", ranking(np.concatenate(found)), _topic_scores(Outputs.of(outputs).topics, actual))
 
 

@@ -12,7 +12,6 @@ for a user who rates an item twice: the state then replaces the first rating.
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from model_store.encoder.runtime import tf
 from model_store.state.features import MIN_WEIGHT
@@ -80,12 +79,3 @@ def _gains(gain: Any, ts_ms: Any, rate: float) -> tuple[Any, Any]:
 def _mean(decay: Any, gains: Any, sizes: Any, vectors: Any) -> tuple[Any, Any]:
     weight = tf.matmul(decay, sizes[:, :, None])
     return tf.matmul(decay, gains[:, :, None] * vectors) / tf.maximum(weight, MIN_WEIGHT), weight
-
-
-def content_vectors(item_topics: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """float32 [m, FACET_DIM]: each item's topics (float32 [m, at most FACET_DIM]) with sum 1; zero without topics."""
-    if item_topics.shape[1] > FACET_DIM:
-        raise ValueError(f"at most {FACET_DIM} topics fit the content lane, got {item_topics.shape[1]}")
-    result = np.zeros((len(item_topics), FACET_DIM), np.float32)
-    result[:, : item_topics.shape[1]] = item_topics / np.maximum(item_topics.sum(axis=1, keepdims=True), 1)
-    return result

@@ -14,6 +14,7 @@ from model_store.encoder.layers import dropping
 from model_store.encoder.network import ReadoutNetwork
 from model_store.encoder.runtime import tf
 from model_store.model import ModelParts
+from model_store.state.content import ItemContent, Projection
 from model_store.state.hashing import hash_ids
 from model_store.state.layout import DIM
 from model_store.state.writes import WriteTable
@@ -21,7 +22,7 @@ from model_store.training.checkpoints import Checkpoints
 from model_store.training.harness import Encoded, Harness, Progress, Recipe, Report, Tables, Tensors
 from model_store.training.interactions import Interactions
 from model_store.training.loss import next_item_loss
-from model_store.training.parallel import content_vectors, features_before
+from model_store.training.parallel import features_before
 from model_store.training.rivals.counts import transitions_of
 
 # Social is not trained (see `encoder.network`), so it is never given as a reason.
@@ -37,13 +38,15 @@ def train(
     generation: int = 1,
     report: Report | None = None,
     checkpoints: Checkpoints | None = None,
+    content: ItemContent | None = None,
 ) -> ModelParts:
-    """Train on all of `data`; leave out beforehand what is to be predicted.
+    """Train on all of `data`; leave out beforehand what is to be predicted. `content`: of its items, by default their
+    topics.
 
     The same seed gives the same start, order and dropout; TensorFlow sums gradients in any order, so last bits differ.
     It goes on from a checkpoint, if there is one, as if it had never stopped. Raises `Stopped`.
     """
-    memory = _MemoryEncoder(data, recipe)
+    memory = _MemoryEncoder(data, recipe, content or ItemContent.by_topics(data.topic_shares()))
     harness = Harness(data, recipe, memory)
     harness.run(report, checkpoints)
     return _parts(data, recipe, generation, memory, harness)
@@ -52,10 +55,9 @@ def train(
 class _MemoryEncoder:
     """The parallel form of the state, and the readout over it (`harness.HistoryEncoder`)."""
 
-    def __init__(self, data: Interactions, recipe: Recipe) -> None:
-        self._recipe = recipe
-        self.content = content_vectors(data.item_topics)
-        self._topic_share = tf.constant(self.content[:, : len(data.topics)])
+    def __init__(self, data: Interactions, recipe: Recipe, content: ItemContent) -> None:
+        self._recipe, self.content = recipe, content
+        self._topic_share = tf.constant(data.topic_shares())
         self.network = ReadoutNetwork(len(data.topics), recipe.seed, recipe.interests)
 
     @property
@@ -64,7 +66,7 @@ class _MemoryEncoder:
 
     def encode(self, batch: Tensors, tables: Tables, seed: Any) -> Encoded:
         item, decays = batch.item, self._recipe.decays
-        features = features_before(item, batch.ts_ms, batch.gain, tables.items, self.content, decays)
+        features = features_before(item, batch.ts_ms, batch.gain, tables.items, self.content.coordinates, decays)
         flat = tf.reshape(features, [-1, features.shape[-1]])
         of_dropout, of_facets = tf.unstack(tf.random.split(seed))
         interests = self.network.interests(flat, dropping(self._recipe.dropout, of_dropout))
@@ -96,9 +98,12 @@ class _MemoryEncoder:
 def _parts(data: Interactions, recipe: Recipe, generation: int, memory: _MemoryEncoder, harness: Harness) -> ModelParts:
     tables = harness.tables
     table: np.ndarray[Any, np.dtype[np.float32]] = tables.items.numpy()
-    writes = WriteTable(hash_ids(list(data.items)).hash, table, memory.content)
-    index = ItemIndex.of(data.items, data.titles, table, tables.bias.numpy(), data.item_topics, _REASONS)
-    index = replace(index, transitions=transitions_of(data))
+    content, bias = memory.content, tables.bias.numpy()
+    clicked = np.bincount(data.item, minlength=len(data.items)) > 0
+    projection = Projection.fit(content.coordinates[clicked], table[clicked], bias[clicked])
+    writes = WriteTable(hash_ids(list(data.items)).hash, table, content.coordinates, content.space, projection)
+    index = ItemIndex.of(data.items, data.titles, table, bias, data.item_topics, _REASONS)
+    index = replace(index, transitions=transitions_of(data), projection=projection)
     made = {"data": data.name, "terms": data.terms, "interactions": len(data), "recipe": asdict(recipe)}
     made["loss_by_epoch"] = harness.losses.by_epoch()
     return ModelParts(generation, data.topics, recipe.decays, writes, memory.network, index, made)

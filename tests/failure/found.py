@@ -13,7 +13,7 @@ import redis
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from model_store.state import codec, windows
-from model_store.state.layout import WINDOWS, WITHDRAWN
+from model_store.state.layout import UNTOLD, WINDOWS, WITHDRAWN
 from stream_app.settings import Settings
 from tests.bench.ground import Broker
 from tests.failure.letters import Letter, letter_of
@@ -130,7 +130,7 @@ def _facts(states: Any, row: int) -> Facts:
         event_ts=int(one["event_ts_ms"]),
         erased_at=int(one["erased_at_ms"]),
         windows=_windows(states, row),
-        ratings={item: value for item, value in rated if item and value != WITHDRAWN},
+        ratings={item: value % UNTOLD for item, value in rated if item and value != WITHDRAWN},
         followees=frozenset(target for slot, target in enumerate(one["followee"].tolist()) if active >> slot & 1),
     )
 

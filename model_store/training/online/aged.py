@@ -11,9 +11,10 @@ from model_store.catalog.transitions import Transitions
 from model_store.encoder.columns import FEATURES
 from model_store.encoder.network import ReadoutNetwork
 from model_store.encoder.runtime import tf
-from model_store.model import ModelParts
 from model_store.state.advance import advance
 from model_store.state.arena import Arena
+from model_store.state.memory import Decays
+from model_store.state.writes import WriteTable
 from model_store.training.interactions import Interactions
 from model_store.training.online.counts import FadingCounts, PairCounts
 from model_store.training.online.examples import read_before
@@ -32,9 +33,9 @@ NEVER_MS = 1 << 60
 class AgedStates:
     """Users' states as they were `age_ms` before a moment; frozen ones hold what came before `frozen_from`."""
 
-    def __init__(self, data: Interactions, base: ModelParts, age_ms: int, frozen_from: int) -> None:
+    def __init__(self, data: Interactions, writes: WriteTable, decays: Decays, age_ms: int, frozen_from: int) -> None:
         self._data, self._events, self._age_ms = data, Events(data), age_ms
-        self._writes, self._decays = base.writes, base.decays
+        self._writes, self._decays = writes, decays
         self._arena, self._done = Arena(len(data.users)), 0
         self._keys = [user.encode() for user in data.users]
         self._end = frozen_from if age_ms == NEVER_MS else len(data)
@@ -63,9 +64,10 @@ class AgedStates:
 class AgedCounts:
     """Popularity and transitions as they were `age_ms` before a moment; frozen ones from the first moment asked for."""
 
-    def __init__(self, age_ms: int) -> None:
+    def __init__(self, age_ms: int, pairs: PairCounts) -> None:
+        """`pairs`: counted before the first click."""
         self._age_ms, self._delay_ms = age_ms, 0 if age_ms == NEVER_MS else age_ms
-        self._popularity, self._pairs = FadingCounts(0), PairCounts()
+        self._popularity, self._pairs = FadingCounts(0), pairs.copy()
         self._waiting: deque[tuple[int, int, int]] = deque()
         self._columns: Float32 | None = None
 

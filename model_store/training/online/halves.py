@@ -9,17 +9,16 @@ from dataclasses import replace
 
 import numpy as np
 
-from model_store.catalog.index import ItemIndex
 from model_store.catalog.transitions import Transitions
 from model_store.model import ModelParts
+from model_store.state.content import ItemContent
 from model_store.state.memory import DAY_MS, HOUR_MS
-from model_store.state.writes import WriteTable
 from model_store.training.harness import Report
 from model_store.training.interactions import Interactions
 from model_store.training.metrics import Ranking
 from model_store.training.online.aged import NEVER_MS
 from model_store.training.online.learner import OnlineRecipe
-from model_store.training.online.prequential import Ages, Plan, prequential
+from model_store.training.online.prequential import Ages, Followed, Plan, prequential
 from model_store.training.recipes import recipe_for
 from model_store.training.train import train
 
@@ -62,25 +61,22 @@ def second_half(
     variants: Mapping[str, Ages] = FRESH,
     training: Report | None = None,
     passing: Callable[[int], None] = lambda _done: None,
-) -> dict[str, Ranking]:
-    """Figures of the variants and of those that count, on the second half of the interactions."""
+    content: ItemContent | None = None,
+    *,
+    catalogue: bool = False,
+) -> Followed:
+    """How the variants and those that count did on the second half of the interactions. `content`: of all items, which
+    the model is trained with; with `catalogue` it is told of before the first event, also where an item comes later."""
     first = data.take(np.arange(int(len(data) * TRAINED)))
-    base = met_only(train(first, replace(recipe_for(data), seed=seed), report=training), first)
+    base = met_only(train(first, replace(recipe_for(data), seed=seed), report=training, content=content), first)
     begin = Transitions.none(len(base.index)).weighted(TRANSITION_WEIGHT)
     base = replace(base, index=replace(base.index, transitions=begin))
-    plan = Plan(len(first), int(len(data) * SCORED_FROM), ROUND_CLICKS, variants)
+    told = content.coordinates if catalogue and content else None
+    plan = Plan(len(first), int(len(data) * SCORED_FROM), ROUND_CLICKS, variants, told)
     return prequential(data, base, OnlineRecipe(seed=seed), plan, passing)
 
 
 def met_only(parts: ModelParts, data: Interactions) -> ModelParts:
     """Without the items that are in none of the interactions: nothing was learnt of them."""
     met = np.bincount(data.item, minlength=len(data.items)) > 0
-    writes, index = parts.writes, parts.index
-    ids, titles = (tuple(np.array(texts, object)[met].tolist()) for texts in (index.item_ids, index.titles))
-    return replace(
-        parts,
-        writes=WriteTable(writes.item_hashes[met], writes.vectors[met], writes.content[met]),
-        index=ItemIndex(
-            ids, titles, index.hashes[met], index.vectors[met], index.bias[met], index.topic[met], index.reasons
-        ),
-    )
+    return replace(parts, writes=parts.writes.take(met), index=parts.index.take(met))

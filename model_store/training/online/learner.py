@@ -4,6 +4,9 @@ What states sum (the write table, the half-lives) is the generation's and stays.
 clicks: on the new ones, several times, and on rounds of earlier ones out of a replay buffer; each with the counts of
 its own time, since a count that already holds the click to be predicted teaches the model to trust counts more than
 they deserve.
+
+An item's vector is what its content says (a projection that is trained with the rest) and what its own clicks have
+added to that. So an item that the catalogue has just told of begins where others of such content are.
 """
 
 from collections import deque
@@ -15,22 +18,26 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from model_store.catalog.index import ItemIndex
+from model_store.catalog.candidates import EXACT_UP_TO
+from model_store.catalog.index import ItemIndex, main_topic
 from model_store.catalog.transitions import LAG_WEIGHTS, UNIT
 from model_store.encoder.columns import FEATURES, PRIORS
 from model_store.encoder.layers import dropping
 from model_store.encoder.network import Interest
 from model_store.encoder.runtime import tf
 from model_store.model import ModelParts
+from model_store.state.content import BY_TOPICS, Projection
 from model_store.state.hashing import hash_ids
-from model_store.state.layout import FACET_DIM, RING
+from model_store.state.layout import RING
 from model_store.training.harness import step_seed, trainable
 from model_store.training.online.counts import FadingCounts, PairCounts
 from model_store.training.online.examples import Clicks
+from model_store.training.online.newcomers import Told, alike
 from model_store.training.optimizer import table_adam
 
 Float32 = npt.NDArray[np.float32]
 Int32 = npt.NDArray[np.int32]
+Int64 = npt.NDArray[np.int64]
 UInt64 = npt.NDArray[np.uint64]
 
 _NEVER = -1e9  # a logit that no softmax notices
@@ -51,6 +58,8 @@ class OnlineRecipe:
         dropout: share of activations dropped.
         facet_share: share of the clicks that trains facets and topics.
         popularity_weights: what the blend begins with, by half-life, in a model that never followed a stream.
+        alike: how many items a new one is taken to be alike by its content, and
+        alike_times: how often each of them is counted as having come before and after it.
         vectors_kept: share of its item vectors that such a model begins with, and it begins without biases: both say
             who was popular while it was trained, which is for the popularity columns to say now.
         seed: of the order of replays and of dropout.
@@ -65,6 +74,8 @@ class OnlineRecipe:
     facet_share: float = 0.25
     popularity_weights: tuple[float, ...] = (0.0, 0.6, 0.2, 0.0)
     vectors_kept: float = 0.3
+    alike: int = 20
+    alike_times: int = 3
     seed: int = 0
 
 
@@ -112,22 +123,29 @@ class OnlineLearner:
     def __init__(self, base: ModelParts, recipe: OnlineRecipe) -> None:
         self._base, self._recipe, self.network = base, recipe, base.network
         self.item_ids, self.titles = list(base.index.item_ids), list(base.index.titles)
-        self._topic = base.index.topic
+        self._topic, self._shares = base.index.topic, _shares_of(base)
         self._hashes = base.index.hashes
-        self._content = _content_of(base)
+        self.content = _content_of(base)
         self.pair_weight = base.index.transitions.weight if base.index.transitions else 0.0
         self.popularity, self.pairs = FadingCounts(len(self.item_ids)), PairCounts()
         self._rounds: deque[Round] = deque(maxlen=recipe.rounds_kept)
         self._rng = np.random.default_rng(recipe.seed)
-        vectors, bias = base.index.vectors, base.index.bias
+        vectors, bias, told = base.index.vectors, base.index.bias, base.index.projection
         if self.network.begin_blend(recipe.popularity_weights):
-            vectors, bias = np.float32(recipe.vectors_kept) * vectors, np.zeros_like(bias)
-        self._build(_padded(vectors, _ROOM, 0.0), _padded(bias, _ROOM, _NEVER))
+            kept = np.float32(recipe.vectors_kept)
+            vectors, bias, told = kept * vectors, np.zeros_like(bias), replace(told, vectors=kept * told.vectors)
+            told = replace(told, bias=np.zeros_like(told.bias))
+        self._told_vectors, self._told_bias = tf.Variable(told.vectors), tf.Variable(told.bias)
+        own, own_bias = vectors - self.content @ told.vectors, bias - self.content @ told.bias
+        self._build(_padded(own, _ROOM, 0.0), _padded(own_bias, _ROOM, _NEVER))
+        self._relate(np.arange(len(self.item_ids)))
         self._index = self._new_index()
 
-    def _build(self, vectors: Float32, bias: Float32) -> None:
-        self._vectors, self._bias = tf.Variable(vectors), tf.Variable(bias)
-        tables, network = [self._vectors, self._bias], trainable(self.network.trainable_variables)
+    def _build(self, own: Float32, own_bias: Float32) -> None:
+        self._own, self._own_bias = tf.Variable(own), tf.Variable(own_bias)
+        self._content = tf.Variable(_padded(self.content, len(own) - len(self.content), 0.0), trainable=False)
+        tables = [self._own, self._own_bias]
+        network = [*trainable(self.network.trainable_variables), self._told_vectors, self._told_bias]
         self._weights = [*tables, *network]
         self._optimizer = table_adam(tables, network, self._recipe.rate, self._recipe.table_rate)
         self._step = tf.function(self._train_step, input_signature=_round_signature(self.network.topic_count))
@@ -135,42 +153,74 @@ class OnlineLearner:
 
     # -- items
 
-    def meet(self, ids: Sequence[str], titles: Sequence[str] = (), content: Float32 | None = None) -> None:
-        """Take in items that may be new, with their titles and content (float32 [n, FACET_DIM]) where they are known.
+    def meet(self, ids: Sequence[str]) -> None:
+        """Take in items that may be new, of which nothing but the id is known."""
+        self.tell(Told.nothing(ids, self._shares.shape[1]))
 
-        A new one begins without a vector and with the bias of the rarest; its clicks do the rest.
+    def tell(self, told: Told) -> None:
+        """Take in what a catalogue says of items, new ones and others.
+
+        A new one begins with the vector that its content has, and with the bias of the rarest; its clicks do the rest.
         """
-        hashes, rows = np.unique(hash_ids(ids).hash, return_index=True)
-        rows = np.sort(rows[self._index.rows_of(hashes) < 0])
-        if not len(rows):
-            return
-        fresh = [ids[row] for row in rows.tolist()]
+        told = told.first_of_each()
+        rows = self._index.rows_of(hash_ids(told.ids).hash)
+        new, before = told.take(np.flatnonzero(rows < 0)), len(self.item_ids)
+        self._describe(rows[rows >= 0], told.take(np.flatnonzero(rows >= 0)))
+        if len(new.ids):
+            self._add(new)
+        self._relate(np.r_[rows[rows >= 0], np.arange(before, len(self.item_ids))])
+        self._index = self._new_index()
+
+    def _add(self, new: Told) -> None:
         lowest, before = float(self.vectors_and_bias()[1].min(initial=0.0)), len(self.item_ids)
-        self.item_ids += fresh
-        self.titles += [titles[row] for row in rows.tolist()] if titles else fresh
-        self._hashes = np.concatenate([self._hashes, hash_ids(fresh).hash])
-        self._topic = np.concatenate([self._topic, np.full(len(fresh), -1, np.int16)])
-        more = np.zeros((len(fresh), FACET_DIM), np.float32) if content is None else content[rows]
-        self._content = np.concatenate([self._content, more])
+        self.item_ids += new.ids
+        self.titles += new.titles
+        self._hashes = np.concatenate([self._hashes, hash_ids(new.ids).hash])
+        self._topic = np.concatenate([self._topic, main_topic(new.shares)])
+        self._shares = np.concatenate([self._shares, new.shares])
+        self.content = np.concatenate([self.content, new.content])
         self.popularity.grow(len(self.item_ids))
         self._make_room()
         at = np.arange(before, len(self.item_ids))[:, None]
-        self._bias.scatter_nd_update(at, np.full(len(fresh), lowest, np.float32))
-        self._index = self._new_index()
+        self._own_bias.scatter_nd_update(at, np.full(len(new.ids), lowest, np.float32))
+        self._content.scatter_nd_update(at, new.content)
+
+    def _describe(self, rows: Int64, told: Told) -> None:
+        """Items met before, of which there may be more to say now. What says nothing takes nothing away."""
+        for row, title in zip(rows.tolist(), told.titles, strict=True):
+            self.titles[row] = title if title != self.item_ids[row] else self.titles[row]
+        topical, contentful = told.shares.any(axis=1), told.content.any(axis=1)
+        self._shares[rows[topical]] = told.shares[topical]
+        self._topic[rows[topical]] = main_topic(told.shares[topical])
+        self.content[rows[contentful]] = told.content[contentful]
+        self._content.scatter_nd_update(rows[contentful, None], told.content[contentful])
+
+    def _relate(self, rows: Int64) -> None:
+        """Count each item of `rows` as if it had come after those that are most like it, and they after it."""
+        if self._base.writes.space.encoder != BY_TOPICS and len(self.item_ids) <= EXACT_UP_TO:
+            first, second = alike(self.content, rows, self._recipe.alike)
+            for _ in range(self._recipe.alike_times):
+                self.pairs.add(first, second)
 
     def _make_room(self) -> None:
-        missing = len(self.item_ids) - int(self._bias.shape[0])
+        missing = len(self.item_ids) - int(self._own_bias.shape[0])
         if missing > 0:
             more = missing + _ROOM + len(self.item_ids) // 4
             kept = [variable.numpy() for variable in self._optimizer.variables]
-            self._build(_padded(self._vectors.numpy(), more, 0.0), _padded(self._bias.numpy(), more, _NEVER))
+            self._build(_padded(self._own.numpy(), more, 0.0), _padded(self._own_bias.numpy(), more, _NEVER))
             for variable, value in zip(self._optimizer.variables, kept, strict=True):
                 variable.assign(value if variable.shape == value.shape else _padded(value, more, 0.0))
 
     def vectors_and_bias(self) -> tuple[Float32, Float32]:
         """float32 [items, DIM] and [items], as they stand."""
         count = len(self.item_ids)
-        return self._vectors.numpy()[:count], self._bias.numpy()[:count]
+        vectors, bias = self._table()
+        return vectors.numpy()[:count], bias.numpy()[:count]
+
+    def _table(self) -> tuple[Any, Any]:
+        """float32 [room, DIM] and [room]."""
+        vectors = self._own + tf.matmul(self._content, self._told_vectors)
+        return vectors, self._own_bias + tf.linalg.matvec(self._content, self._told_bias)
 
     # -- learning
 
@@ -212,14 +262,14 @@ class OnlineLearner:
             clicks.features[new],
             seen,
             wanted.astype(np.int32),
-            self._content[wanted, : self.network.topic_count],
+            self._shares[wanted],
             self._index.priors,
             at.astype(np.int32),
             np.log1p(shares[at[:, 0], at[:, 1]] / UNIT).astype(np.float32),
         )
 
     def _train(self, one: Round) -> float:
-        priors = _padded(one.priors, int(self._bias.shape[0]) - len(one.priors), 0.0)
+        priors = _padded(one.priors, int(self._own_bias.shape[0]) - len(one.priors), 0.0)
         columns = (one.features, one.seen, one.wanted, one.topics, priors, one.pair_at, one.pair_added)
         return float(self._step(*columns))
 
@@ -243,7 +293,8 @@ class OnlineLearner:
         return ItemIndex(
             tuple(self.item_ids), tuple(self.titles), self._hashes, vectors, bias, self._topic,
             self._base.index.reasons, self.pairs.transitions(len(self.item_ids), self.pair_weight),
-            self.popularity.columns(),
+            self.popularity.columns(), shares=self._shares,
+            projection=Projection(self._told_vectors.numpy(), self._told_bias.numpy()),
         )  # fmt: skip
 
     # -- to go on later
@@ -254,9 +305,12 @@ class OnlineLearner:
         met = {"ids": self.item_ids, "titles": self.titles, "rng": self._rng.bit_generator.state}
         arrays = {
             "met": np.frombuffer(msgspec.json.encode(met), np.uint8),
-            "content": self._content,
-            "vectors": self._vectors.numpy(),
-            "bias": self._bias.numpy(),
+            "content": self.content,
+            "shares": self._shares,
+            "own": self._own.numpy(),
+            "own_bias": self._own_bias.numpy(),
+            "told_vectors": self._told_vectors.numpy(),
+            "told_bias": self._told_bias.numpy(),
             "popularity": self.popularity.counts,
             "popularity_at_ms": np.array(self.popularity.at_ms),
             "pair_codes": self.pairs.codes,
@@ -271,8 +325,10 @@ class OnlineLearner:
     def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
         """Go on where `state` was taken, in a learner that began at the same base."""
         met = msgspec.json.decode(state["met"].tobytes())
-        self.meet(met["ids"], met["titles"], state["content"])
-        self._build(state["vectors"], state["bias"])
+        self.tell(Told(met["ids"], met["titles"], state["content"], state["shares"]))
+        self._told_vectors.assign(state["told_vectors"])
+        self._told_bias.assign(state["told_bias"])
+        self._build(state["own"], state["own_bias"])
         for place, weight in enumerate(self.network.trainable_variables):
             weight.assign(state[f"network-{place}"])
         for place, variable in enumerate(self._optimizer.variables):
@@ -297,26 +353,22 @@ class OnlineLearner:
         with tf.GradientTape() as tape:
             (vector, _), *further = self.network.interests(features, dropping(self._recipe.dropout, seed))
             blend = self.network.blend(features, vector)
-            logits = self._dots(vector, further) + self._bias
+            vectors, bias = self._table()
+            logits = _dots(vector, further, vectors) + bias
             logits += tf.matmul(blend[:, :PRIORS], priors, transpose_b=True)
             logits += (self.pair_weight + blend[:, PRIORS:]) * added
             loss = _cross_entropy(logits + hidden, wanted)
-            total = loss + self._facet_losses(features, tf.stop_gradient(vector), wanted, topics, hidden)
+            fixed = tf.stop_gradient(vector), tf.stop_gradient(vectors), tf.stop_gradient(bias)
+            total = loss + self._facet_losses(features, fixed, wanted, topics, hidden)
         self._optimizer.apply(tape.gradient(total, self._weights), self._weights)
         return loss
 
-    def _dots(self, vector: Any, further: Sequence[Interest]) -> Any:
-        """float32 [n, items]: log sum over interests of exp(log weight + dot)."""
-        dots = [tf.matmul(vector, self._vectors, transpose_b=True)]
-        for more, log_weight in further:
-            dots.append(tf.matmul(more, self._vectors, transpose_b=True) + log_weight[:, None])
-        return tf.reduce_logsumexp(tf.stack(dots), axis=0) if further else dots[0]
-
-    def _facet_losses(self, features: Any, vector: Any, wanted: Any, topics: Any, hidden: Any) -> Any:
-        """Of everything that reads the memory without shaping it, on the first clicks of the round."""
+    def _facet_losses(self, features: Any, fixed: tuple[Any, Any, Any], wanted: Any, topics: Any, hidden: Any) -> Any:
+        """Of everything that reads the memory without shaping it, on the first clicks of the round. `fixed`: the users'
+        vectors, the items' and their biases."""
+        vector, items, bias = fixed
         count = tf.cast(tf.math.ceil(self._recipe.facet_share * tf.cast(tf.shape(wanted)[0], tf.float32)), tf.int32)
         features, vector, wanted, topics = features[:count], vector[:count], wanted[:count], topics[:count]
-        items, bias = tf.stop_gradient(self._vectors), tf.stop_gradient(self._bias)
         loss = 0.0
         for facet in (self.network.behaviour(features), self.network.content(features)):
             loss += _cross_entropy(tf.matmul(facet, items, transpose_b=True) + bias + hidden[:count], wanted)
@@ -324,6 +376,14 @@ class OnlineLearner:
             log_probability = tf.nn.log_softmax(self.network.topic_logits(features, vector))
             loss -= tf.reduce_mean(tf.reduce_sum(topics * log_probability, axis=1))
         return loss
+
+
+def _dots(vector: Any, further: Sequence[Interest], items: Any) -> Any:
+    """float32 [n, items]: log sum over interests of exp(log weight + dot)."""
+    dots = [tf.matmul(vector, items, transpose_b=True)]
+    for more, log_weight in further:
+        dots.append(tf.matmul(more, items, transpose_b=True) + log_weight[:, None])
+    return tf.reduce_logsumexp(tf.stack(dots), axis=0) if further else dots[0]
 
 
 def _cross_entropy(logits: Any, wanted: Any) -> Any:
@@ -341,6 +401,12 @@ def _content_of(base: ModelParts) -> Float32:
     """float32 [items, FACET_DIM]: what the write table knows of the index's items; zeros where it knows nothing."""
     rows = base.writes.rows(base.index.hashes)
     return np.where(rows[:, None] >= 0, base.writes.content[rows], np.float32(0))
+
+
+def _shares_of(base: ModelParts) -> Float32:
+    """float32 [items, topics]. In a version from before they were kept, content was shares of topics."""
+    topics = base.network.topic_count
+    return base.index.shares.copy() if base.index.shares.shape[1] == topics else _content_of(base)[:, :topics].copy()
 
 
 def _numbered(name: str, arrays: Sequence[npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:

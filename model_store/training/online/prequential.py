@@ -16,12 +16,14 @@ from model_store.catalog.transitions import LAG_WEIGHTS
 from model_store.encoder.columns import POPULARITY_HALF_LIVES_DAYS, PRIORS, Outputs
 from model_store.model import ModelParts
 from model_store.state.arena import Arena
+from model_store.state.hashing import hash_ids
+from model_store.state.layout import FACET_DIM
 from model_store.training.interactions import Interactions
 from model_store.training.metrics import Ranking, ranking, ranks
 from model_store.training.online.aged import AgedCounts, AgedStates, AgedWeights, Weights
 from model_store.training.online.examples import Clicks, observe
 from model_store.training.online.learner import OnlineLearner, OnlineRecipe
-from model_store.training.parallel import content_vectors
+from model_store.training.online.newcomers import Told
 from model_store.training.states import Events
 
 Float32 = npt.NDArray[np.float32]
@@ -55,12 +57,32 @@ class Plan:
         score_from: those from here on are scored.
         round_clicks: the weights are trained after so many clicks.
         variants: name -> ages.
+        catalogue: float32 [items, FACET_DIM], content of all items, of which a catalogue tells before the first event;
+            by default items are met when they are clicked first, and nothing is said of them.
     """
 
     learn_from: int
     score_from: int
     round_clicks: int = 50
     variants: Mapping[str, Ages] = field(default_factory=lambda: {"model": Ages()})
+    catalogue: Float32 | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """What came of n scored clicks, in their order.
+
+    Attributes:
+        ranks: method -> int64 [n], the rank of the item that was clicked, from 0.
+        clicks_before: int64 [n], how often anybody had clicked that item before.
+    """
+
+    ranks: Mapping[str, Int64]
+    clicks_before: Int64
+
+    def rankings(self, among: npt.NDArray[np.bool_] | slice = slice(None)) -> dict[str, Ranking]:
+        """Figures of each method, over all clicks or those `among` them."""
+        return {name: ranking(found[among]) for name, found in self.ranks.items()}
 
 
 def prequential(
@@ -69,40 +91,49 @@ def prequential(
     recipe: OnlineRecipe,
     plan: Plan,
     report: Callable[[int], None] = lambda _done: None,
-) -> dict[str, Ranking]:
-    """Figures of each variant, and of those that count, over all scored clicks. `report` gets the interactions done.
+) -> Followed:
+    """How each variant, and those that count, ranked what was clicked. `report` gets the interactions done.
 
-    An item can be ranked from its first click on; that first click is a miss for everyone. What a user had before is
-    left out; ties count against the method.
+    Without a catalogue an item can be ranked from its first click on, and that first click is a miss for everyone. What
+    a user had before is left out; ties count against the method.
     """
     run = _Run(data, base, recipe, plan)
     for start in range(0, len(data), plan.round_clicks):
         stop = min(len(data), start + plan.round_clicks)
         run.round(start, stop)
         report(stop)
-    return {name: ranking(np.concatenate(found)) for name, found in run.found.items()}
+    ranks = {name: np.concatenate(found) for name, found in run.found.items()}
+    return Followed(ranks, np.array(run.clicks_before, np.int64))
 
 
 class _Run:
     def __init__(self, data: Interactions, base: ModelParts, recipe: OnlineRecipe, plan: Plan) -> None:
         self._data, self._plan, self._base, self._events = data, plan, base, Events(data)
-        self._arena, self._learner = Arena(len(data.users)), OnlineLearner(base, recipe)
-        self._content = content_vectors(data.item_topics)
+        self._arena, self._learner, self._writes = Arena(len(data.users)), OnlineLearner(base, recipe), base.writes
         self._number = {name: item for item, name in enumerate(data.items)}
         self._row = np.full(len(data.items), -1, np.int64)
         self._note_rows(0)
         ages = plan.variants.values()
         state_ages = {one.state_ms for one in ages} - {0}
-        self._states = {age: AgedStates(data, base, age, plan.score_from) for age in state_ages}
-        self._counts = {age: AgedCounts(age) for age in {0, *(one.counts_ms for one in ages)}}
+        self._shares = data.topic_shares()
+        if plan.catalogue is not None:
+            self._tell(plan.catalogue)
+        memory = self._writes, base.decays
+        self._states = {age: AgedStates(data, *memory, age, plan.score_from) for age in state_ages}
+        told = self._learner.pairs
+        self._counts = {age: AgedCounts(age, told) for age in {0, *(one.counts_ms for one in ages)}}
         self._weights = {age: AgedWeights(base.network, age) for age in {one.weights_ms for one in ages}}
         self._past = _Past(len(data.users))
+        self.clicks_before: list[int] = []
         self.found: dict[str, list[Int64]] = defaultdict(list)
 
     def round(self, start: int, stop: int) -> None:
         """Predict the clicks start..stop with what is known before each, then learn from all of them."""
-        self._meet(start, stop)
-        clicks = observe(self._arena, self._events.batch(start, stop), self._base.writes, self._base.decays)
+        new = np.unique(self._data.item[start:stop])
+        new = new[self._row[new] < 0]
+        if len(new):
+            self._meet(new, np.zeros((len(new), FACET_DIM), np.float32))
+        clicks = observe(self._arena, self._events.batch(start, stop), self._writes, self._base.decays)
         if start >= self._plan.score_from:
             self._score(clicks, start, stop)
         else:
@@ -116,11 +147,18 @@ class _Run:
             if start + self._plan.round_clicks >= self._plan.score_from:
                 aged.add(Weights.of(self._learner, int(self._data.ts_ms[stop - 1])))
 
-    def _meet(self, start: int, stop: int) -> None:
-        items, known = self._data.item[start:stop], len(self._learner.item_ids)
-        names, titles = ([texts[item] for item in items] for texts in (self._data.items, self._data.titles))
-        self._learner.meet(names, titles, self._content[items])
+    def _meet(self, items: npt.NDArray[np.integer], content: Float32) -> None:
+        """Items (distinct) that were not met before, with their content as far as it is known."""
+        known = len(self._learner.item_ids)
+        names, titles = ([texts[item] for item in items.tolist()] for texts in (self._data.items, self._data.titles))
+        self._learner.tell(Told(names, titles, content, self._shares[items]))
         self._note_rows(known)
+
+    def _tell(self, catalogue: Float32) -> None:
+        new = np.flatnonzero(self._row < 0)
+        self._meet(new, catalogue[new])
+        names = [self._data.items[item] for item in new.tolist()]
+        self._writes = self._writes.joined(hash_ids(names).hash, catalogue[new])
 
     def _note_rows(self, known: int) -> None:
         for row, name in enumerate(self._learner.item_ids[known:], known):
@@ -141,8 +179,11 @@ class _Run:
         columns = {age: np.empty((stop - start, items, PRIORS), np.float32) for age in self._counts}
         transitions = {age: counts.transitions(now_ms, items) for age, counts in self._counts.items()}
         for i, place in enumerate(range(start, stop)):
-            hidden[i] = self._past.hidden(int(users[i]), int(wanted[i]), items)
+            hidden[i] = self._past.hidden(int(users[i]), items)
             total[i] = self._past.total(items)
+            before = int(total[i, wanted[i]])
+            hidden[i, wanted[i]] |= self._plan.catalogue is None and not before
+            self.clicks_before.append(before)
             for age, counts in self._counts.items():
                 columns[age][i] = counts.columns(int(self._data.ts_ms[place]), items)
             self._note(place)
@@ -190,11 +231,10 @@ class _Past:
         """The item the user clicked last; -1 for none."""
         return self._items[user][-1] if self._items[user] else -1
 
-    def hidden(self, user: int, wanted: int, items: int) -> npt.NDArray[np.bool_]:
-        """bool [items]: what cannot be recommended: what the user had, and `wanted` if nobody ever clicked it."""
+    def hidden(self, user: int, items: int) -> npt.NDArray[np.bool_]:
+        """bool [items]: what the user had."""
         out = np.zeros(items, np.bool_)
         out[self._items[user]] = True
-        out[wanted] |= not self.total(items)[wanted]
         return out
 
     def total(self, items: int) -> Float32:

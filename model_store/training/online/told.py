@@ -36,7 +36,7 @@ def second_half_with_progress(
             variants,
             lambda now: bars.update(training, completed=now.step, total=now.steps),
             passed,
-        )
+        ).rankings()
 
 
 def stream_table(data: Interactions, found: Mapping[str, Ranking]) -> Table:

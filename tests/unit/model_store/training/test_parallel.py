@@ -8,6 +8,7 @@ import pytest
 
 from model_store.encoder.columns import SOCIAL
 from model_store.encoder.runtime import tf
+from model_store.state.content import ItemContent
 from model_store.state.features import FEATURES, features
 from model_store.state.hashing import hash_ids
 from model_store.state.layout import DIM
@@ -15,7 +16,7 @@ from model_store.state.memory import DAY_MS, Decays
 from model_store.state.writes import WriteTable
 from model_store.training.interactions import Interactions, ItemFacts, Log, assemble
 from model_store.training.loss import SEEN_SHARE, exp_sum, loss_of_histories
-from model_store.training.parallel import content_vectors, features_before
+from model_store.training.parallel import features_before
 from model_store.training.sequences import History, batches, gains, histories, pad
 from model_store.training.states import states_of
 
@@ -45,7 +46,9 @@ def make_world(rated: float, seed: int, longest: int = 150) -> World:
     topics = {f"i{item}": [TOPICS[item % 3], TOPICS[item % 2]] for item in range(300) if item % 7}
     data = assemble("made", "none", log, ItemFacts(topics=topics))
     table = rng.normal(0, 0.1, (len(data.items), DIM)).astype(np.float32)
-    return World(data, WriteTable(hash_ids(list(data.items)).hash, table, content_vectors(data.item_topics)))
+    return World(
+        data, WriteTable(hash_ids(list(data.items)).hash, table, ItemContent.by_topics(data.topic_shares()).coordinates)
+    )
 
 
 def parallel_features(world: World) -> list[npt.NDArray[np.float32]]:
@@ -150,11 +153,3 @@ def test_the_loss_against_plain_loops(interests: int) -> None:
     further = list(zip(vectors[1:], log_weights[1:], strict=True))
     found = loss_of_histories(vectors[0], item, target, items, bias, further)
     assert float(found) == pytest.approx(float(np.mean(terms)), rel=1e-5)
-
-
-def test_content_is_a_share_of_topics() -> None:
-    found = content_vectors(np.array([[1, 1, 0], [0, 0, 1], [0, 0, 0]], np.float32))
-    assert found[:, :3].tolist() == [[0.5, 0.5, 0], [0, 0, 1], [0, 0, 0]]
-    assert not found[:, 3:].any()
-    with pytest.raises(ValueError, match="at most 24"):
-        content_vectors(np.zeros((1, 25), np.float32))

@@ -11,12 +11,14 @@ from model_store.encoder.network import ReadoutNetwork
 from model_store.model import ModelParts
 from model_store.state.arena import Arena
 from model_store.state.batch import EventBatch
+from model_store.state.content import ContentSpace, Projection
 from model_store.state.hashing import hash_ids
 from model_store.state.layout import DIM, FACET_DIM, Kind
 from model_store.state.memory import Decays
 from model_store.state.writes import WriteTable
 from model_store.training.online.examples import Clicks, observe, user_hashes
 from model_store.training.online.learner import OnlineLearner, OnlineRecipe
+from model_store.training.online.newcomers import Told
 
 ITEMS, USERS = 30, 40
 IDS = [f"i{item}" for item in range(ITEMS)]
@@ -108,10 +110,10 @@ def test_new_items_get_room_and_earn_vectors() -> None:
         learner.learn(clicks)
     before, bias = (column.copy() for column in learner.vectors_and_bias())
     many = [*IDS, *(f"new-{number}" for number in range(400))]  # more than there is room for
-    learner.meet(many[20:], [name.upper() for name in many[20:]])
+    learner.meet(many[20:])
     vectors, _ = learner.vectors_and_bias()
     assert learner.item_ids == many
-    assert learner.titles[ITEMS] == "NEW-0"
+    assert learner.titles[ITEMS] == "new-0"
     np.testing.assert_array_equal(vectors[:ITEMS], before)
     assert not vectors[ITEMS:].any()
     np.testing.assert_allclose(learner.vectors_and_bias()[1][ITEMS:], bias.min())
@@ -189,3 +191,67 @@ def test_it_goes_on_from_its_state_as_if_nothing_had_happened() -> None:
     assert resumed.item_ids == through.item_ids
     for name, array in through.state().items():
         np.testing.assert_allclose(resumed.state()[name], array, rtol=1e-4, atol=1e-5, err_msg=name)
+
+
+def told_parts() -> ModelParts:
+    """Items whose vectors are what their content says, and a bit."""
+    rng = np.random.default_rng(5)
+    content = rng.normal(size=(ITEMS, FACET_DIM)).astype(np.float32)
+    vectors = (content @ rng.normal(0, 0.2, (FACET_DIM, DIM)) + rng.normal(0, 0.02, (ITEMS, DIM))).astype(np.float32)
+    projection = Projection.fit(content, vectors, np.zeros(ITEMS, np.float32))
+    parts = fresh_parts()
+    space = ContentSpace("e", np.zeros(FACET_DIM, np.float32), np.eye(FACET_DIM, dtype=np.float32))
+    writes = replace(parts.writes, content=content, space=space, projection=projection)
+    return replace(parts, writes=writes, index=replace(parts.index, vectors=vectors, projection=projection))
+
+
+def test_an_item_that_is_told_of_begins_like_those_of_its_content() -> None:
+    parts = told_parts()
+    learner = OnlineLearner(parts, replace(RECIPE, vectors_kept=1.0))
+    shares = np.array([[0.0, 1.0]], np.float32)
+    learner.tell(Told(["new"], ["New"], parts.writes.content[:1], shares))
+    vectors, _ = learner.vectors_and_bias()
+    np.testing.assert_allclose(vectors[:ITEMS], parts.index.vectors, atol=1e-5)
+    units = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    assert (units @ units[ITEMS]).argsort()[-2:].tolist() == [0, ITEMS]
+    assert units[0] @ units[ITEMS] > 0.95
+    index = learner.index()
+    assert (index.item_ids[-1], index.titles[-1], index.topic[-1]) == ("new", "New", 1)
+    assert index.shares[-1].tolist() == [0, 1]
+    assert index.transitions is not None
+    after = index.transitions.after[index.transitions.bounds[0] : index.transitions.bounds[1]]
+    assert ITEMS in after  # who clicked item 0 may want what is like it
+    np.testing.assert_array_equal(index.projection.vectors, parts.index.projection.vectors)
+
+
+def test_what_is_said_later_of_a_known_item_is_taken_in_and_silence_takes_nothing_away() -> None:
+    learner = OnlineLearner(told_parts(), RECIPE)
+    learner.meet(["new"])
+    assert not learner.content[ITEMS].any()
+    content, shares = np.ones((1, FACET_DIM), np.float32), np.array([[1.0, 0.0]], np.float32)
+    learner.tell(Told(["new"], ["New"], content, shares))
+    learner.tell(Told.nothing(["new"], 2))
+    assert learner.item_ids[ITEMS:] == ["new"]
+    index = learner.index()
+    assert (index.titles[-1], index.topic[-1], index.shares[-1].tolist()) == ("New", 0, [1, 0])
+    assert learner.content[ITEMS].tolist() == [1] * FACET_DIM
+    assert index.vectors[ITEMS].any()
+
+
+def test_the_projection_is_learnt_and_goes_on_from_a_version_and_from_a_snapshot() -> None:
+    parts = told_parts()
+    learner, stream = OnlineLearner(parts, RECIPE), Stream(parts)
+    before = learner.index().projection.vectors.copy()
+    for clicks in stream.clicks(4, 1):
+        learner.learn(clicks)
+    made = learner.parts({})
+    assert np.abs(made.index.projection.vectors - before).max() > 1e-3
+    from_version, from_snapshot = OnlineLearner(made, RECIPE), OnlineLearner(parts, RECIPE)
+    from_snapshot.restore(learner.state())
+    for other in (from_version, from_snapshot):
+        np.testing.assert_allclose(other.vectors_and_bias()[0], made.index.vectors, atol=1e-5)
+        np.testing.assert_array_equal(other.index().projection.vectors, made.index.projection.vectors)
+        other.tell(Told(["new"], ["New"], np.ones((1, FACET_DIM), np.float32), np.zeros((1, 2), np.float32)))
+    np.testing.assert_allclose(
+        from_version.vectors_and_bias()[0][-1], from_snapshot.vectors_and_bias()[0][-1], atol=1e-5
+    )

@@ -1,11 +1,15 @@
 """The prequential pass on a stream whose rule changes half way: the fresher, the better; the floor by plain loops."""
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
+from model_store.state.content import ItemContent
+from model_store.state.layout import FACET_DIM
 from model_store.state.memory import DAY_MS, HOUR_MS
 from model_store.training.interactions import Interactions, ItemFacts, Log, assemble
 from model_store.training.online.aged import NEVER_MS
+from model_store.training.online.halves import met_only
 from model_store.training.online.learner import OnlineRecipe
 from model_store.training.online.prequential import (
     POPULARITY,
@@ -17,6 +21,8 @@ from model_store.training.online.prequential import (
     prequential,
 )
 from model_store.training.train import Recipe, train
+
+Float32 = npt.NDArray[np.float32]
 
 USERS, ITEMS, LENGTH = 60, 40, 24
 HALF = USERS * LENGTH // 2
@@ -57,7 +63,8 @@ def test_the_fresher_the_better_and_the_floor_is_right(data: Interactions) -> No
         },
     )
     done: list[int] = []
-    found = prequential(data, base, OnlineRecipe(rate=5e-3, passes=3, replays=0, dropout=0.0), plan, done.append)
+    followed = prequential(data, base, OnlineRecipe(rate=5e-3, passes=3, replays=0, dropout=0.0), plan, done.append)
+    found = followed.rankings()
     assert done[-1] == len(data)
     rate = {name: of.hit_rate_10 for name, of in found.items()}
     assert all(of.users == len(data) - HALF for of in found.values())
@@ -68,6 +75,46 @@ def test_the_fresher_the_better_and_the_floor_is_right(data: Interactions) -> No
     total, recent = _floor(data)
     assert rate[POPULARITY] == pytest.approx(total)
     assert rate[RECENT_POPULARITY] == pytest.approx(recent, abs=0.004)  # float32 may tie what float64 does not
+    before = [int(np.sum(data.item[:place] == data.item[place])) for place in range(HALF, len(data))]
+    assert followed.clicks_before.tolist() == before
+    rare = followed.clicks_before < 30
+    assert 0 < followed.rankings(rare)[POPULARITY].users == rare.sum() < len(data) - HALF
+
+
+def twins() -> tuple[Interactions, Float32]:
+    """Users of two tastes; each item lives for a while, and then another of the same content takes its place."""
+    rng = np.random.default_rng(1)
+    rows, content = [], rng.normal(size=(2, FACET_DIM)).astype(np.float32)
+    lives, tastes, each = 60, 2, 24
+    for life in range(lives):
+        for user in range(each):
+            items = [f"{user % tastes}-{life}-{part}" for part in range(3)]
+            rows += [(f"u{user}", item, (life * each + user) * 60_000 + at) for at, item in enumerate(items)]
+    log = Log(
+        [user for user, _, _ in rows],
+        [item for _, item, _ in rows],
+        1_700_000_000_000 + np.array([ts for _, _, ts in rows], np.int64),
+        np.full(len(rows), np.nan, np.float32),
+        5.0,
+    )
+    data = assemble("twins", "none", log, ItemFacts())
+    noise = rng.normal(0, 0.05, (len(data.items), FACET_DIM)).astype(np.float32)
+    return data, content[[int(item[0]) for item in data.items]] + noise
+
+
+def test_what_a_catalogue_tells_of_items_finds_those_nobody_has_clicked() -> None:
+    data, vectors = twins()
+    content = ItemContent.encoded("e", vectors)
+    half = len(data) // 2
+    first = data.take(np.arange(half))
+    base = met_only(train(first, Recipe(epochs=6, tokens=400), content=content), first)
+    recipe = OnlineRecipe(popularity_weights=(0, 0, 0, 0), vectors_kept=1.0)
+    of = {}
+    for name, told in (("silent", np.zeros_like(content.coordinates)), ("told", content.coordinates)):
+        followed = prequential(data, base, recipe, Plan(half, half, 72, catalogue=told))
+        new = followed.clicks_before == 0
+        of[name] = float(np.median(followed.ranks["model"][new]))
+    assert of["told"] < 0.7 * of["silent"]
 
 
 def _floor(data: Interactions) -> tuple[float, float]:
