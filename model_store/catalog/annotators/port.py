@@ -12,7 +12,8 @@ class Annotation:
     """What is known of an item beside its own words.
 
     Attributes:
-        topics: (name, weight) of topics of the taxonomy, heaviest first; weights are positive and sum to 1; may be empty.
+        topics: (name, weight) of topics of the taxonomy, heaviest first; weights are positive and sum to 1; may be
+            empty.
         audience: one line, whom the item is for; "" where nobody has said.
         mood: one or two words; "" likewise.
         related: concepts close to the item, at most 8.
