@@ -54,6 +54,7 @@ def benchmarks(folder: Path) -> dict[str, str]:
     """Names of the benchmarks with what each measures: the modules and packages that can be run."""
     files = {path.stem: path for path in folder.glob("*.py")}
     files |= {path.parent.name: path for path in folder.glob("*/__main__.py")}
+    files = {name.replace("_", "-"): path for name, path in files.items()}
     texts = {name: path.read_text() for name, path in sorted(files.items())}
     return {
         name: (ast.get_docstring(ast.parse(text)) or "").split("\n")[0]
@@ -72,4 +73,5 @@ def _print_list(known: dict[str, str], as_json: bool) -> None:
 
 
 def _run(root: Path, name: str, arguments: list[str]) -> int:
-    return subprocess.run([sys.executable, "-m", f"tests.bench.{name}", *arguments], cwd=root, check=False).returncode
+    module = f"tests.bench.{name.replace('-', '_')}"
+    return subprocess.run([sys.executable, "-m", module, *arguments], cwd=root, check=False).returncode

@@ -27,7 +27,7 @@ def evaluate_stream(
         from model_store.training.online.prequential import RECENT_POPULARITY, TRANSITIONS
 
     use_threads(threads)
-    found = told.second_half_with_progress(data, seed, FRESHNESS if freshness else FRESH, err)
+    found = told.second_half_with_progress(data, seed, FRESHNESS if freshness else FRESH, err).rankings()
     curve = freshness_curve(found) if freshness else {}
     if plots is not None and curve:
         from model_store.training.plots import freshness as drawn

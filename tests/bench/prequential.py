@@ -28,7 +28,7 @@ from tests.bench.report import console, run, save, show
 def measured(data: Interactions, seed: int, variants: dict[str, Ages]) -> tuple[dict[str, Ranking], float]:
     """Figures of every method, and how many seconds the pass took, training on the first part among them."""
     began_s = time.monotonic()
-    found = second_half_with_progress(data, seed, variants, console)
+    found = second_half_with_progress(data, seed, variants, console).rankings()
     return found, time.monotonic() - began_s
 
 

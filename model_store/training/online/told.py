@@ -8,16 +8,23 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from model_store.state.content import ItemContent
 from model_store.training.interactions import Interactions
 from model_store.training.metrics import Ranking
 from model_store.training.online.halves import SCORED_FROM, Curve, second_half
-from model_store.training.online.prequential import Ages
+from model_store.training.online.prequential import Ages, Followed
 from model_store.training.report import about, interval
 
 
 def second_half_with_progress(
-    data: Interactions, seed: int, variants: Mapping[str, Ages], console: Console
-) -> dict[str, Ranking]:
+    data: Interactions,
+    seed: int,
+    variants: Mapping[str, Ages],
+    console: Console,
+    content: ItemContent | None = None,
+    *,
+    catalogue: bool = False,
+) -> Followed:
     """`second_half` with a bar on `console` for the training and one for the pass, each with the time left."""
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TextColumn("left"),
                TimeRemainingColumn())  # fmt: skip
@@ -36,7 +43,9 @@ def second_half_with_progress(
             variants,
             lambda now: bars.update(training, completed=now.step, total=now.steps),
             passed,
-        ).rankings()
+            content,
+            catalogue=catalogue,
+        )
 
 
 def stream_table(data: Interactions, found: Mapping[str, Ranking]) -> Table:
