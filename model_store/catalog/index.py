@@ -21,7 +21,7 @@ from model_store.catalog.candidates import Candidates
 from model_store.catalog.picking import add_interest, fill_scores, fill_seen, pick, pick_among
 from model_store.catalog.transitions import Transitions, recent_rows
 from model_store.encoder.columns import FACETS, PRIORS, VECTORS, Outputs
-from model_store.state.content import Projection
+from model_store.state.content import Projection, Told
 from model_store.state.hashing import hash_ids
 from model_store.state.layout import DIM
 from model_store.state.lookup import HashRows
@@ -182,6 +182,9 @@ class ItemIndex:
     ) -> npt.NDArray[np.int32]:
         """int32 [n, c], each item once; -1 for none."""
         found = [candidates.search(of, _CANDIDATES).astype(np.int32) for of in _factors_by_interest(outputs)]
+        if len(self) > len(candidates):
+            unknown = np.arange(len(candidates), len(self), dtype=np.int32)
+            found.append(np.broadcast_to(unknown, (len(outputs), len(unknown))))
         if self.transitions is not None:
             found.append(self.transitions.followers(self._recent(records, rows), _FOLLOWERS))
         return _distinct(np.concatenate(found, axis=1)) if len(found) > 1 else found[0]
@@ -329,6 +332,36 @@ class ItemIndex:
             reasons,
             shares=shares.astype(np.float32),
         )
+
+    def joined(self, told: Told) -> "ItemIndex":
+        """With items more (none of which it has), of which only what a catalogue says is known: their vectors are what
+        their content says, their biases that of the rarest, and nothing was counted of them yet.
+
+        The search does not know them: they are among the candidates of every user.
+        """
+        transitions, more = self.transitions, len(told.ids)
+        if transitions is not None:
+            bounds = np.concatenate([transitions.bounds, np.repeat(transitions.bounds[-1:], more)])
+            transitions = replace(transitions, bounds=bounds)
+        lowest = np.float32(self.bias.min(initial=0.0))
+        return replace(
+            self,
+            item_ids=(*self.item_ids, *told.ids),
+            titles=(*self.titles, *told.titles),
+            hashes=np.concatenate([self.hashes, hash_ids(told.ids).hash]),
+            vectors=np.concatenate([self.vectors, told.content @ self.projection.vectors]),
+            bias=np.concatenate([self.bias, lowest + told.content @ self.projection.bias]),
+            topic=np.concatenate([self.topic, main_topic(told.shares)]),
+            priors=np.concatenate([self.priors, np.zeros((more, PRIORS), np.float32)]),
+            shares=np.concatenate([self.shares, told.shares]) if self.shares.shape[1] else self.shares[:0],
+            transitions=transitions,
+        )
+
+    def without(self, rows: npt.NDArray[np.int64]) -> "ItemIndex":
+        """The same that never recommends the items in `rows`."""
+        bias = self.bias.copy()
+        bias[rows] = -np.inf
+        return replace(self, bias=bias)
 
     def take(self, kept: npt.NDArray[np.bool_]) -> "ItemIndex":
         """Some of the items (bool [m]), without transitions."""

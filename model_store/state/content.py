@@ -8,6 +8,7 @@ A projection, fitted to the items that were clicked, leads from there into the s
 regression; Hoerl and Kennard, 1970): an item that just appeared begins where others with such content are.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ import numpy.typing as npt
 from model_store.state.layout import DIM, FACET_DIM
 
 Float32 = npt.NDArray[np.float32]
+Int64 = npt.NDArray[np.int64]
 
 BY_TOPICS = ""
 """In place of an encoder's name: content is the share of each topic."""
@@ -85,6 +87,40 @@ class ItemContent:
         """float32 [m, d] by that encoder, in a space fitted to them."""
         space = ContentSpace.fit(encoder, vectors)
         return ItemContent(space, space.coordinates(vectors, vectors[:, :0]))
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a catalogue says of n items.
+
+    Attributes:
+        ids, titles: n strings each.
+        content: float32 [n, FACET_DIM], coordinates in the generation's space; zeros where nothing is known.
+        shares: float32 [n, topics], shares of the model's topics that sum to 1; zeros likewise.
+    """
+
+    ids: list[str]
+    titles: list[str]
+    content: Float32
+    shares: Float32
+
+    @staticmethod
+    def nothing(ids: Sequence[str], topics: int) -> "Told":
+        """Their ids are all that is known."""
+        nothing = np.zeros((len(ids), FACET_DIM), np.float32)
+        return Told(list(ids), list(ids), nothing, np.zeros((len(ids), topics), np.float32))
+
+    def take(self, rows: Int64) -> "Told":
+        """Some of them."""
+        ids, titles = ([texts[row] for row in rows.tolist()] for texts in (self.ids, self.titles))
+        return Told(ids, titles, self.content[rows], self.shares[rows])
+
+    def first_of_each(self) -> "Told":
+        """Each item once."""
+        first: dict[str, int] = {}
+        for row, item in enumerate(self.ids):
+            first.setdefault(item, row)
+        return self if len(first) == len(self.ids) else self.take(np.fromiter(first.values(), np.int64))
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,13 +26,13 @@ from model_store.encoder.layers import dropping
 from model_store.encoder.network import Interest
 from model_store.encoder.runtime import tf
 from model_store.model import ModelParts
-from model_store.state.content import BY_TOPICS, Projection
+from model_store.state.content import BY_TOPICS, Projection, Told
 from model_store.state.hashing import hash_ids
 from model_store.state.layout import RING
 from model_store.training.harness import step_seed, trainable
+from model_store.training.online.alike import alike
 from model_store.training.online.counts import FadingCounts, PairCounts
 from model_store.training.online.examples import Clicks
-from model_store.training.online.newcomers import Told, alike
 from model_store.training.optimizer import table_adam
 
 Float32 = npt.NDArray[np.float32]
@@ -144,8 +144,8 @@ class OnlineLearner:
     def _build(self, own: Float32, own_bias: Float32) -> None:
         self._own, self._own_bias = tf.Variable(own), tf.Variable(own_bias)
         self._content = tf.Variable(_padded(self.content, len(own) - len(self.content), 0.0), trainable=False)
-        tables = [self._own, self._own_bias]
-        network = [*trainable(self.network.trainable_variables), self._told_vectors, self._told_bias]
+        tables = [self._own, self._own_bias, self._told_vectors, self._told_bias]
+        network = trainable(self.network.trainable_variables)
         self._weights = [*tables, *network]
         self._optimizer = table_adam(tables, network, self._recipe.rate, self._recipe.table_rate)
         self._step = tf.function(self._train_step, input_signature=_round_signature(self.network.topic_count))

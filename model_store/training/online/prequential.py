@@ -16,6 +16,7 @@ from model_store.catalog.transitions import LAG_WEIGHTS
 from model_store.encoder.columns import POPULARITY_HALF_LIVES_DAYS, PRIORS, Outputs
 from model_store.model import ModelParts
 from model_store.state.arena import Arena
+from model_store.state.content import Told
 from model_store.state.hashing import hash_ids
 from model_store.state.layout import FACET_DIM
 from model_store.training.interactions import Interactions
@@ -23,7 +24,6 @@ from model_store.training.metrics import Ranking, ranking, ranks
 from model_store.training.online.aged import AgedCounts, AgedStates, AgedWeights, Weights
 from model_store.training.online.examples import Clicks, observe
 from model_store.training.online.learner import OnlineLearner, OnlineRecipe
-from model_store.training.online.newcomers import Told
 from model_store.training.states import Events
 
 Float32 = npt.NDArray[np.float32]

@@ -11,6 +11,7 @@ from model_store.catalog.index import ItemIndex, Picks, main_topic
 from model_store.catalog.transitions import UNIT, Transitions
 from model_store.encoder.columns import BLEND, FACETS, INTEREST, PRIORS, VECTORS
 from model_store.state.arena import Arena
+from model_store.state.content import Projection, Told
 from model_store.state.hashing import hash_id, hash_ids
 from model_store.state.layout import DIM, FACET_DIM, REC_ITEMS
 from model_store.state.memory import Decays
@@ -184,12 +185,14 @@ def test_no_users_and_no_items() -> None:
 
 
 def test_an_index_comes_back_as_it_was_saved(tmp_path: Path) -> None:
-    index = make_world(users=1, items=40, clicks=1).index
+    index = with_told(make_world(users=1, items=37, clicks=1), 3)[0].index
     index.save(tmp_path)
     loaded = ItemIndex.load(tmp_path)
     assert (loaded.item_ids, loaded.titles, loaded.reasons) == (index.item_ids, index.titles, index.reasons)
-    for name in ("hashes", "vectors", "bias", "topic"):
+    for name in ("hashes", "vectors", "bias", "topic", "priors", "shares"):
         np.testing.assert_array_equal(getattr(loaded, name), getattr(index, name))
+    np.testing.assert_array_equal(loaded.projection.vectors, index.projection.vectors)
+    np.testing.assert_array_equal(loaded.projection.bias, index.projection.bias)
     assert loaded.hashes[3] == hash_id("item-3")
     assert index.transitions is not None
     assert loaded.transitions is not None
@@ -207,3 +210,63 @@ def test_the_main_topic_is_the_rarest() -> None:
     topics = np.array([[1, 1, 0], [1, 0, 0], [1, 0, 1], [0, 0, 0], [1, 1, 1]], np.float32)
     assert main_topic(topics).tolist() == [1, 0, 2, -1, 1]
     assert main_topic(np.zeros((2, 0), np.float32)).tolist() == [-1, -1]
+
+
+def with_told(world: World, count: int) -> tuple[World, Told]:
+    rng = np.random.default_rng(9)
+    projection = Projection(_normal(rng, FACET_DIM, DIM), _normal(rng, FACET_DIM))
+    index = replace(world.index, projection=projection)
+    names = [f"told-{number}" for number in range(count)]
+    shares = np.tile(np.eye(TOPICS, dtype=np.float32)[1], (count, 1))
+    told = Told(names, [name.title() for name in names], _normal(rng, count, FACET_DIM), shares)
+    return replace(world, index=index.joined(told)), told
+
+
+def test_a_told_item_scores_what_its_content_says() -> None:
+    before = make_world(7, 40, 12)
+    world, told = with_told(before, 3)
+    found = world.index.scores(world.records, np.arange(7), world.outputs)
+    known = before.index.scores(before.records, np.arange(7), before.outputs)
+    np.testing.assert_allclose(found[:, :40], known, rtol=1e-5)
+    projection, lowest = world.index.projection, before.index.bias.min()
+    wanted = world.outputs[:, :DIM] @ (told.content @ projection.vectors).T + lowest + told.content @ projection.bias
+    np.testing.assert_allclose(found[:, 40:], wanted, rtol=1e-4, atol=1e-3)
+    assert world.index.titles[-1] == "Told-2"
+    assert world.index.topic[-1] == 1
+    picked = recommend(world, 10).item
+    assert (picked >= 40).any()
+    assert world.index.rows_of(hash_ids(told.ids).hash).tolist() == [40, 41, 42]
+
+
+def test_where_items_are_searched_for_told_ones_are_found_too() -> None:
+    before = make_world(7, 4_000, 12)
+    searched = replace(before, index=before.index.searched(before.outputs))
+    (all_scored, told), (found, _) = with_told(before, 30), with_told(searched, 30)
+    wanted, got = recommend(all_scored, 10).item, recommend(found, 10).item
+    assert (wanted >= 4_000).sum() > 3
+    for user in range(7):
+        assert set(wanted[user][wanted[user] >= 4_000]) <= set(got[user])
+    assert told.ids[0] == found.index.item_ids[4_000]
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_what_was_deleted_is_never_picked(large: bool) -> None:
+    world, _ = with_told(make_world(7, 4_000 if large else 40, 12), 3)
+    if large:
+        world = replace(world, index=world.index.searched(world.outputs))
+    gone = np.unique(recommend(world, 10).item)
+    left = replace(world, index=world.index.without(gone))
+    again = recommend(left, 10)
+    assert not np.isin(again.item, gone).any()
+    assert (again.item[:, 0] >= 0).all()
+    assert not np.isin(recommend(left, 10, skip=True).item, gone).any()
+
+
+def test_some_of_the_items_are_what_they_were() -> None:
+    world, _ = with_told(make_world(7, 40, 12), 3)
+    kept = np.arange(43) % 2 == 0
+    some = world.index.take(kept)
+    assert some.item_ids == world.index.item_ids[::2]
+    without = replace(world.index, transitions=None)
+    wanted = without.scores(world.records, np.arange(7), world.outputs)[:, ::2]
+    np.testing.assert_array_equal(some.scores(world.records, np.arange(7), world.outputs), wanted)

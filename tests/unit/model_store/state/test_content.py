@@ -7,7 +7,7 @@ import pytest
 from model_store.state.advance import advance
 from model_store.state.arena import Arena
 from model_store.state.batch import EventBatch
-from model_store.state.content import BY_TOPICS, ContentSpace, ItemContent, Projection
+from model_store.state.content import BY_TOPICS, ContentSpace, ItemContent, Projection, Told
 from model_store.state.hashing import hash_ids
 from model_store.state.layout import DIM, FACET_DIM, UNTOLD, Kind
 from model_store.state.memory import Decays
@@ -181,3 +181,13 @@ def test_coordinates_of_new_texts_lie_in_the_space_of_the_old() -> None:
     np.testing.assert_allclose(
         space.coordinates(vectors[80:], vectors[80:, :0]), (vectors[80:] - space.mean) @ space.axes, atol=1e-6
     )
+
+
+def test_what_is_said_twice_of_an_item_counts_once_and_the_first_time() -> None:
+    told = Told(
+        ["a", "b", "a"], ["A", "B", "other"], np.eye(3, FACET_DIM, dtype=np.float32), np.zeros((3, 2), np.float32)
+    )
+    once = told.first_of_each()
+    assert (once.ids, once.titles) == (["a", "b"], ["A", "B"])
+    assert once.content[:, :2].tolist() == [[1, 0], [0, 1]]
+    assert told.take(np.array([1])).ids == ["b"]

@@ -11,14 +11,13 @@ from model_store.encoder.network import ReadoutNetwork
 from model_store.model import ModelParts
 from model_store.state.arena import Arena
 from model_store.state.batch import EventBatch
-from model_store.state.content import ContentSpace, Projection
+from model_store.state.content import ContentSpace, Projection, Told
 from model_store.state.hashing import hash_ids
 from model_store.state.layout import DIM, FACET_DIM, Kind
 from model_store.state.memory import Decays
 from model_store.state.writes import WriteTable
 from model_store.training.online.examples import Clicks, observe, user_hashes
 from model_store.training.online.learner import OnlineLearner, OnlineRecipe
-from model_store.training.online.newcomers import Told
 
 ITEMS, USERS = 30, 40
 IDS = [f"i{item}" for item in range(ITEMS)]

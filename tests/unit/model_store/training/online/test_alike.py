@@ -1,9 +1,9 @@
-"""Which items are alike, against loops; and an item that a learner is told of."""
+"""Which items are alike, against loops."""
 
 import numpy as np
 
 from model_store.state.layout import FACET_DIM
-from model_store.training.online.newcomers import Told, alike
+from model_store.training.online.alike import alike
 
 RNG = np.random.default_rng(0)
 
@@ -30,13 +30,3 @@ def test_a_catalogue_of_one_has_nothing_alike() -> None:
     content[1] = 1
     first, second = alike(content, np.arange(3), 5)
     assert len(first) == len(second) == 0
-
-
-def test_what_is_said_twice_of_an_item_counts_once_and_the_first_time() -> None:
-    told = Told(
-        ["a", "b", "a"], ["A", "B", "other"], np.eye(3, FACET_DIM, dtype=np.float32), np.zeros((3, 2), np.float32)
-    )
-    once = told.first_of_each()
-    assert (once.ids, once.titles) == (["a", "b"], ["A", "B"])
-    assert once.content[:, :2].tolist() == [[1, 0], [0, 1]]
-    assert told.take(np.array([1])).ids == ["b"]

@@ -1,52 +1,13 @@
-"""What a catalogue tells of items, and which of them are alike."""
-
-from collections.abc import Sequence
-from dataclasses import dataclass
+"""Which items are alike by their content."""
 
 import numpy as np
 import numpy.typing as npt
-
-from model_store.state.layout import FACET_DIM
 
 Float32 = npt.NDArray[np.float32]
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
 
 _CHUNK = 1_000
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """What is said of n items.
-
-    Attributes:
-        ids, titles: n strings each.
-        content: float32 [n, FACET_DIM], coordinates in the generation's space; zeros where nothing is known.
-        shares: float32 [n, topics], shares of the model's topics that sum to 1; zeros likewise.
-    """
-
-    ids: list[str]
-    titles: list[str]
-    content: Float32
-    shares: Float32
-
-    @staticmethod
-    def nothing(ids: Sequence[str], topics: int) -> "Told":
-        """Their ids are all that is known."""
-        nothing = np.zeros((len(ids), FACET_DIM), np.float32)
-        return Told(list(ids), list(ids), nothing, np.zeros((len(ids), topics), np.float32))
-
-    def take(self, rows: Int64) -> "Told":
-        """Some of them."""
-        ids, titles = ([texts[row] for row in rows.tolist()] for texts in (self.ids, self.titles))
-        return Told(ids, titles, self.content[rows], self.shares[rows])
-
-    def first_of_each(self) -> "Told":
-        """Each item once."""
-        first: dict[str, int] = {}
-        for row, item in enumerate(self.ids):
-            first.setdefault(item, row)
-        return self if len(first) == len(self.ids) else self.take(np.fromiter(first.values(), np.int64))
 
 
 def alike(content: Float32, rows: Int64, most: int) -> tuple[Int32, Int32]:
