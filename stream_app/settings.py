@@ -48,6 +48,7 @@ class Topics(Section):
     ratings: str = "interest.ratings"
     erasures: str = "interest.erasures"
     items: str = "interest.items"
+    knowledge: str = "interest.knowledge"
     recommendations: str = "interest.recommendations"
     dead_letters: str = "interest.dead-letters"
 

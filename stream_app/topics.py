@@ -34,6 +34,14 @@ CHANGELOG = {
 }
 INPUT = {"cleanup.policy": "delete", "retention.ms": str(7 * DAY_MS)}
 ITEMS = {"cleanup.policy": "compact"}
+# Every worker reads all of it when it starts.
+KNOWLEDGE = {
+    "cleanup.policy": "compact",
+    "segment.bytes": str(64 * MIB),
+    "segment.ms": str(HOUR_MS),
+    "min.cleanable.dirty.ratio": "0.1",
+    "max.compaction.lag.ms": str(DAY_MS),
+}
 # An erased user's recommendations go within two days, by a tombstone.
 RECOMMENDATIONS = {
     "cleanup.policy": "compact,delete",
@@ -93,6 +101,7 @@ def wanted(settings: Settings) -> tuple[Topic, ...]:
         *(topic(name, INPUT, exact=True) for name in kafka.topics.inputs),
         topic(kafka.changelog, CHANGELOG, exact=True),
         topic(kafka.topics.items, ITEMS),
+        topic(kafka.topics.knowledge, KNOWLEDGE),
         topic(kafka.topics.recommendations, RECOMMENDATIONS),
         topic(kafka.topics.dead_letters, DEAD_LETTERS),
     )

@@ -64,10 +64,9 @@ class AgedStates:
 class AgedCounts:
     """Popularity and transitions as they were `age_ms` before a moment; frozen ones from the first moment asked for."""
 
-    def __init__(self, age_ms: int, pairs: PairCounts) -> None:
-        """`pairs`: counted before the first click."""
+    def __init__(self, age_ms: int) -> None:
         self._age_ms, self._delay_ms = age_ms, 0 if age_ms == NEVER_MS else age_ms
-        self._popularity, self._pairs = FadingCounts(0), pairs.copy()
+        self._popularity, self._pairs = FadingCounts(0), PairCounts()
         self._waiting: deque[tuple[int, int, int]] = deque()
         self._columns: Float32 | None = None
 

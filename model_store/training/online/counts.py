@@ -58,13 +58,6 @@ class PairCounts:
         self.times: Int64 = np.empty(0, np.int64)
         self._new: list[Int64] = []
 
-    def copy(self) -> "PairCounts":
-        """That goes on by itself."""
-        self.merge()
-        other = PairCounts()
-        other.codes, other.times = self.codes, self.times
-        return other
-
     def add(self, first: Int32, second: Int32) -> None:
         """Count n pairs; one with a first item of -1 is none."""
         known = first >= 0

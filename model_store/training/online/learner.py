@@ -18,7 +18,6 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from model_store.catalog.candidates import EXACT_UP_TO
 from model_store.catalog.index import ItemIndex, main_topic
 from model_store.catalog.transitions import LAG_WEIGHTS, UNIT
 from model_store.encoder.columns import FEATURES, PRIORS
@@ -26,11 +25,10 @@ from model_store.encoder.layers import dropping
 from model_store.encoder.network import Interest
 from model_store.encoder.runtime import tf
 from model_store.model import ModelParts
-from model_store.state.content import BY_TOPICS, Projection, Told
+from model_store.state.content import Projection, Told
 from model_store.state.hashing import hash_ids
 from model_store.state.layout import RING
 from model_store.training.harness import step_seed, trainable
-from model_store.training.online.alike import alike
 from model_store.training.online.counts import FadingCounts, PairCounts
 from model_store.training.online.examples import Clicks
 from model_store.training.optimizer import table_adam
@@ -51,15 +49,13 @@ class OnlineRecipe:
 
     Attributes:
         rate: learning rate of the readout, constant.
-        table_rate: of item vectors and biases; see `table_adam`.
+        table_rate: of item vectors and biases, and of the projection from content to them; see `table_adam`.
         passes: steps on the new clicks.
         replays: steps on earlier rounds, after them.
         rounds_kept: in the replay buffer.
         dropout: share of activations dropped.
         facet_share: share of the clicks that trains facets and topics.
         popularity_weights: what the blend begins with, by half-life, in a model that never followed a stream.
-        alike: how many items a new one is taken to be alike by its content, and
-        alike_times: how often each of them is counted as having come before and after it.
         vectors_kept: share of its item vectors that such a model begins with, and it begins without biases: both say
             who was popular while it was trained, which is for the popularity columns to say now.
         seed: of the order of replays and of dropout.
@@ -74,8 +70,6 @@ class OnlineRecipe:
     facet_share: float = 0.25
     popularity_weights: tuple[float, ...] = (0.0, 0.6, 0.2, 0.0)
     vectors_kept: float = 0.3
-    alike: int = 20
-    alike_times: int = 3
     seed: int = 0
 
 
@@ -138,7 +132,6 @@ class OnlineLearner:
         self._told_vectors, self._told_bias = tf.Variable(told.vectors), tf.Variable(told.bias)
         own, own_bias = vectors - self.content @ told.vectors, bias - self.content @ told.bias
         self._build(_padded(own, _ROOM, 0.0), _padded(own_bias, _ROOM, _NEVER))
-        self._relate(np.arange(len(self.item_ids)))
         self._index = self._new_index()
 
     def _build(self, own: Float32, own_bias: Float32) -> None:
@@ -164,11 +157,10 @@ class OnlineLearner:
         """
         told = told.first_of_each()
         rows = self._index.rows_of(hash_ids(told.ids).hash)
-        new, before = told.take(np.flatnonzero(rows < 0)), len(self.item_ids)
+        new = told.take(np.flatnonzero(rows < 0))
         self._describe(rows[rows >= 0], told.take(np.flatnonzero(rows >= 0)))
         if len(new.ids):
             self._add(new)
-        self._relate(np.r_[rows[rows >= 0], np.arange(before, len(self.item_ids))])
         self._index = self._new_index()
 
     def _add(self, new: Told) -> None:
@@ -194,13 +186,6 @@ class OnlineLearner:
         self._topic[rows[topical]] = main_topic(told.shares[topical])
         self.content[rows[contentful]] = told.content[contentful]
         self._content.scatter_nd_update(rows[contentful, None], told.content[contentful])
-
-    def _relate(self, rows: Int64) -> None:
-        """Count each item of `rows` as if it had come after those that are most like it, and they after it."""
-        if self._base.writes.space.encoder != BY_TOPICS and len(self.item_ids) <= EXACT_UP_TO:
-            first, second = alike(self.content, rows, self._recipe.alike)
-            for _ in range(self._recipe.alike_times):
-                self.pairs.add(first, second)
 
     def _make_room(self) -> None:
         missing = len(self.item_ids) - int(self._own_bias.shape[0])

@@ -120,8 +120,7 @@ class _Run:
             self._tell(plan.catalogue)
         memory = self._writes, base.decays
         self._states = {age: AgedStates(data, *memory, age, plan.score_from) for age in state_ages}
-        told = self._learner.pairs
-        self._counts = {age: AgedCounts(age, told) for age in {0, *(one.counts_ms for one in ages)}}
+        self._counts = {age: AgedCounts(age) for age in {0, *(one.counts_ms for one in ages)}}
         self._weights = {age: AgedWeights(base.network, age) for age in {one.weights_ms for one in ages}}
         self._past = _Past(len(data.users))
         self.clicks_before: list[int] = []

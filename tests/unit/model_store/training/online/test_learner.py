@@ -217,9 +217,6 @@ def test_an_item_that_is_told_of_begins_like_those_of_its_content() -> None:
     index = learner.index()
     assert (index.item_ids[-1], index.titles[-1], index.topic[-1]) == ("new", "New", 1)
     assert index.shares[-1].tolist() == [0, 1]
-    assert index.transitions is not None
-    after = index.transitions.after[index.transitions.bounds[0] : index.transitions.bounds[1]]
-    assert ITEMS in after  # who clicked item 0 may want what is like it
     np.testing.assert_array_equal(index.projection.vectors, parts.index.projection.vectors)
 
 

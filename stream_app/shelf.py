@@ -1,0 +1,207 @@
+"""What the catalogue has told so far, as a model of one generation reads it.
+
+The knowledge topic is followed from its beginning, in no group: whoever reads states or writes them needs all of it.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import structlog
+from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import KafkaError
+
+from model_store.model import InterestModel
+from model_store.state.content import BY_TOPICS, ContentSpace, Told
+from model_store.state.hashing import hash_ids
+from model_store.state.layout import FACET_DIM
+from model_store.state.writes import WriteTable
+from stream_app.access import kafka_options
+from stream_app.contracts.knowledge import Knowledge, decode, deleted, unpacked
+from stream_app.settings import Settings
+from stream_app.topics import reaching
+
+log = structlog.get_logger(__name__)
+
+Float32 = npt.NDArray[np.float32]
+
+POLL_RECORDS = 5_000
+_ROOM = 1024
+_FETCH_BYTES = 8 << 20
+
+
+class Shelf:
+    """Items by their ids, as rows of columns that grow: 270 bytes an item of 18 topics, and its title.
+
+    Attributes:
+        unreadable: records that were no knowledge; of such an item stays what was known before.
+        foreign: records by another encoder than the generation's; their vectors say nothing to it.
+    """
+
+    def __init__(self, space: ContentSpace, topics: tuple[str, ...]) -> None:
+        """`space`: of the generation; `topics`: of the model."""
+        self._space, self._topics = space, topics
+        self._rows: dict[str, int] = {}
+        self._titles: list[str] = []
+        self._deleted: set[str] = set()
+        self._content = np.zeros((_ROOM, FACET_DIM), np.float32)
+        self._shares = np.zeros((_ROOM, len(topics)), np.float32)
+        self._written: dict[str, Float32] = {}  # of those whose text has changed since states first summed it
+        self.unreadable = self.foreign = 0
+
+    def __len__(self) -> int:
+        """Items that are not deleted."""
+        return len(self._rows) - len(self._deleted & self._rows.keys())
+
+    def take(self, key: bytes | None, value: bytes | None) -> str | None:
+        """Take in one record, in the order of its partition. Returns whose it was; None if it said nothing."""
+        try:
+            knowledge = decode(value) if value is not None else deleted((key or b"").decode(), 0)
+            if knowledge.deleted:
+                self._deleted.add(knowledge.item_id)
+            else:
+                self._put(knowledge)
+        except ValueError:  # UnicodeDecodeError is one
+            self.unreadable += 1
+            return None
+        return knowledge.item_id
+
+    def told(self) -> Told:
+        """What is said of all items that are not deleted."""
+        return self._told([item for item in self._rows if item not in self._deleted])
+
+    def told_of(self, ids: Iterable[str]) -> Told:
+        """What is said of those of some items that are here, and not deleted."""
+        return self._told([item for item in ids if item in self._rows and item not in self._deleted])
+
+    def deleted_of(self, ids: Iterable[str]) -> list[str]:
+        """Those of some items that are deleted."""
+        return [item for item in ids if item in self._deleted]
+
+    def put_into(self, model: InterestModel) -> InterestModel:
+        """The model that knows of these items as well, and recommends none of the deleted ones."""
+        index, told = model.index, self.told()
+        unlisted = np.flatnonzero(index.rows_of(hash_ids(told.ids).hash) < 0)
+        if len(unlisted):
+            index = index.joined(told.take(unlisted))
+        gone = index.rows_of(hash_ids(list(self._deleted)).hash)
+        if (gone >= 0).any():
+            index = index.without(gone[gone >= 0])
+        return replace(model, index=index, writes=self.put_into_writes(model.writes))
+
+    def put_into_writes(self, writes: WriteTable) -> WriteTable:
+        """The table that has these items as well, deleted ones too: what they wrote is to be taken back."""
+        ids = list(self._rows)
+        hashes = hash_ids(ids).hash
+        new = np.flatnonzero(writes.rows(hashes) < 0)
+        return writes.joined(hashes[new], self._written_of([ids[row] for row in new.tolist()])) if len(new) else writes
+
+    def _put(self, knowledge: Knowledge) -> None:
+        shares = self._shares_of(knowledge)
+        content = self._coordinates(knowledge, knowledge.vector, shares)
+        written = self._coordinates(knowledge, knowledge.origin, shares) if knowledge.origin else content
+        item = knowledge.item_id
+        row = self._rows.setdefault(item, len(self._rows))
+        self._make_room()
+        if row == len(self._titles):
+            self._titles.append("")
+        self._titles[row] = knowledge.title
+        self._content[row], self._shares[row] = content, shares
+        self._written.pop(item, None)
+        if knowledge.origin:
+            self._written[item] = written
+        self._deleted.discard(item)
+
+    def _make_room(self) -> None:
+        if len(self._rows) > len(self._content):
+            self._content, self._shares = (
+                np.concatenate([column, np.zeros_like(column)]) for column in (self._content, self._shares)
+            )
+
+    def _told(self, ids: list[str]) -> Told:
+        rows = [self._rows[item] for item in ids]
+        return Told(ids, [self._titles[row] for row in rows], self._content[rows], self._shares[rows])
+
+    def _written_of(self, ids: list[str]) -> Float32:
+        """float32 [n, FACET_DIM]."""
+        found: Float32 = self._content[[self._rows[item] for item in ids]]
+        for place, item in enumerate(ids):
+            if item in self._written:
+                found[place] = self._written[item]
+        return found
+
+    def _shares_of(self, knowledge: Knowledge) -> Float32:
+        weights = np.array([knowledge.topics.get(topic, 0.0) for topic in self._topics], np.float32)
+        total = float(weights.sum())
+        shares: Float32 = weights / np.float32(total) if 0 < total < np.inf else np.zeros_like(weights)
+        return shares
+
+    def _coordinates(self, knowledge: Knowledge, text: str, shares: Float32) -> Float32:
+        """float32 [FACET_DIM]."""
+        vector, space = unpacked(text), self._space
+        if space.encoder != BY_TOPICS:
+            if len(vector) and knowledge.encoder != space.encoder:
+                self.foreign += 1
+                vector = vector[:0]
+            if not len(vector):
+                return np.zeros(FACET_DIM, np.float32)
+            if len(vector) != len(space.mean):
+                raise ValueError(f"{len(vector)} components, where {space.encoder} has {len(space.mean)}")
+        coordinates: Float32 = space.coordinates(vector[None], shares[None])[0]
+        return coordinates
+
+
+def shelf_of(model: InterestModel) -> Shelf:
+    """An empty one, as this model's generation reads it."""
+    return Shelf(model.writes.space, model.topics)
+
+
+class KnowledgeFeed:
+    """Fills a shelf from the knowledge topic. One thread at a time."""
+
+    def __init__(self, settings: Settings, shelf: Shelf) -> None:
+        """Raises `KafkaUnreachableError`."""
+        self.shelf, self._topic = shelf, settings.kafka.topics.knowledge
+        with reaching(settings, KafkaError, ValueError):
+            self._consumer = KafkaConsumer(
+                bootstrap_servers=settings.kafka.bootstrap.split(","),
+                enable_auto_commit=False,
+                auto_offset_reset="earliest",
+                isolation_level="read_committed",
+                max_partition_fetch_bytes=_FETCH_BYTES,
+                fetch_max_bytes=_FETCH_BYTES,
+                **kafka_options(settings.kafka),
+            )
+            partitions = self._consumer.partitions_for_topic(self._topic) or set()
+        self._at = [TopicPartition(self._topic, partition) for partition in sorted(partitions)]
+        self._consumer.assign(self._at)
+        self._consumer.seek_to_beginning(*self._at)
+
+    def poll(self, timeout_s: float) -> set[str]:
+        """Take in what has come, waiting for some no longer than `timeout_s`. Returns the items that it was about."""
+        fetched: dict[Any, list[Any]] = self._consumer.poll(timeout_ms=int(timeout_s * 1000), max_records=POLL_RECORDS)
+        unreadable = self.shelf.unreadable
+        changed = {self.shelf.take(record.key, record.value) for records in fetched.values() for record in records}
+        if self.shelf.unreadable > unreadable:
+            log.warning(
+                "records of the knowledge topic cannot be read, what was known of those items stays",
+                topic=self._topic, records=self.shelf.unreadable - unreadable,
+            )  # fmt: skip
+        return {item for item in changed if item is not None}
+
+    def catch_up(self) -> int:
+        """Take in all that there is now; returns how many items that leaves. Raises KafkaError."""
+        ends = self._consumer.end_offsets(self._at)
+        while any(self._consumer.position(at) < ends[at] for at in self._at):
+            self.poll(1.0)
+        return len(self.shelf)
+
+    def close(self) -> None:
+        """Leave."""
+        self._consumer.close()
+
+
+def _rows(rows: list[Float32], width: int) -> Float32:
+    return np.stack(rows) if rows else np.zeros((0, width), np.float32)
