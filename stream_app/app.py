@@ -26,15 +26,17 @@ from stream_app.faust_slab.fatal import stop_process
 from stream_app.health import Health
 from stream_app.observability import WorkerMetrics
 from stream_app.publishing import Publishing
+from stream_app.refresh import Voice
 from stream_app.rehearsal import rehearse
 from stream_app.settings import Settings
+from stream_app.shelf import KnowledgeFeed, shelf_of
 from stream_app.sinks.changelog import KafkaChangelog
 from stream_app.sinks.dead_letters import FloodGuard, KafkaDeadLetters
 from stream_app.sinks.kafka_batches import wall_clock_ms
 from stream_app.sinks.recommendations import KafkaRecommendations
 from stream_app.sinks.redis import Loss, RedisSink
 from stream_app.updater import Updater
-from stream_app.versions import Versions
+from stream_app.versions import Catalogue, Versions
 
 log = structlog.get_logger(__name__)
 
@@ -56,8 +58,11 @@ class WorkerSinks:
     changelog: KafkaChangelog
 
 
-def build_app(settings: Settings, model: InterestModel, metrics: WorkerMetrics) -> SlabApp:
-    """A worker: Faust app, updater, sinks. Nothing is connected before it is started."""
+def build_app(
+    settings: Settings, model: InterestModel, metrics: WorkerMetrics, catalogue: Catalogue | None = None
+) -> SlabApp:
+    """A worker: Faust app, updater, sinks. Nothing is connected before it is started. `catalogue`: what it has told so
+    far is known from the first event on."""
     app = SlabApp(settings)
     topics, give_up_s = settings.kafka.topics, settings.flush.timeout_s
     sinks = WorkerSinks(
@@ -70,7 +75,9 @@ def build_app(settings: Settings, model: InterestModel, metrics: WorkerMetrics) 
         KafkaDeadLetters(app.kafka_producer, topics.dead_letters, give_up_s=give_up_s),
         KafkaChangelog(app.kafka_producer, settings.kafka.changelog, give_up_s=give_up_s),
     )
-    updater = Updater(settings, model, sinks, FloodGuard.of(settings.accept), metrics, wall_clock_ms)
+    base = Voice.of(model).model
+    told = catalogue.put_into(base) if catalogue else base
+    updater = Updater(settings, told, sinks, FloodGuard.of(settings.accept), metrics, wall_clock_ms)
     app.engine, app.terms = updater, terms_of(settings, model)
     publishing = Publishing(sinks.interests, settings.kafka, metrics, wall_clock_ms)
     updater.may_publish = publishing.may
@@ -89,7 +96,8 @@ def build_app(settings: Settings, model: InterestModel, metrics: WorkerMetrics) 
         "publishing": publishing.watch_forever,
     }
     if settings.models.poll_s:
-        tasks["versions"] = Versions(settings, updater, sinks.interests, metrics, wall_clock_ms).watch_forever
+        versions = Versions(settings, base, updater, sinks.interests, metrics, wall_clock_ms, catalogue)
+        tasks["versions"] = versions.watch_forever
     for name, task in tasks.items():
         app.task(_crash_only(name, task))
     return app
@@ -212,7 +220,9 @@ def run_worker(settings: Settings, model: InterestModel) -> NoReturn:
     metrics.health.warm = True
     _settle_interpreter()
     stop_when_refused()
-    app = build_app(settings, model, metrics)
+    catalogue = KnowledgeFeed(settings, shelf_of(model), metrics)
+    log.info("the catalogue is known", items=len(catalogue.catch_up()))
+    app = build_app(settings, model, metrics, catalogue)
     log.info("starting", kafka=settings.kafka.bootstrap, group=settings.kafka.consumer_group, model=model.version)
     faust.Worker(app, override_logging=False, redirect_stdouts=False).execute_from_commandline()
     sys.stdout.flush()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from stream_app import topics
 from stream_app.contracts.generations import FIRST
+from stream_app.reaching import KafkaUnreachableError
 from stream_app.settings import Settings
 
 # Event times further ahead than the settings allow are dead letters: a clock must be far better than that.
@@ -38,7 +39,7 @@ def _kafka(settings: Settings) -> Iterator[Check]:
         with topics.administration(settings) as admin:
             brokers = len(admin.describe_cluster()["brokers"])
         findings = topics.check(settings)
-    except topics.KafkaUnreachableError as problem:
+    except KafkaUnreachableError as problem:
         yield Check("Kafka reachable", False, str(problem).rpartition(": ")[0], _mend_of(problem))
         for name in ("topics exist", "partition counts", "topic configurations"):
             yield Check(name, None, "not asked: Kafka is not reachable")

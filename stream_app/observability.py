@@ -176,6 +176,8 @@ class WorkerMetrics:
         )
         for reason in REFUSALS:
             self.model_refused.labels(reason)
+        told = catalogue_metrics(registry)
+        self.catalogue_items, self.knowledge_unused = told
         self.serving = Gauge(
             "interest_serving", "1 if readers are told to read this worker's generation", registry=registry
         )
@@ -195,6 +197,22 @@ class WorkerMetrics:
     def serve(self, settings: MetricsSettings) -> int:
         """Start the thread that serves `/metrics`, `/healthz` and `/readyz`; returns the port."""
         return serve(pages(self.registry, self.health.live, self.health.ready), settings.host, settings.port)
+
+
+def catalogue_metrics(registry: CollectorRegistry) -> tuple[Gauge, Counter]:
+    """What whoever follows the catalogue tells of it: items known, and records of no use."""
+    items = Gauge(
+        "interest_catalogue_items", "Items that the catalogue tells of, deleted ones left out", registry=registry
+    )
+    unused = Counter(
+        "interest_knowledge_unused",
+        "Records of the knowledge topic of no use: unreadable; foreign, of another encoder than this generation's",
+        ["reason"],
+        registry=registry,
+    )
+    for reason in ("unreadable", "foreign"):
+        unused.labels(reason)
+    return items, unused
 
 
 def pages(registry: CollectorRegistry, live: Callable[[], list[Check]], ready: Callable[[], list[Check]]) -> Page:

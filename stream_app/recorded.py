@@ -21,8 +21,8 @@ from model_store.training.interactions import Interactions, ItemFacts, Log, asse
 from stream_app.access import kafka_options
 from stream_app.contracts.validity import Limits, Record
 from stream_app.intake import Intake, item_ids, kinds_by_topic, limits_of
+from stream_app.reaching import reaching
 from stream_app.settings import Settings
-from stream_app.topics import reaching
 
 NAME = "kafka"
 STALL_S = 60.0

@@ -105,8 +105,9 @@ class Voice:
 
     @staticmethod
     def of(model: InterestModel) -> "Voice":
-        """Of that model, which learns to search where its items are too many to be scored for each user."""
-        if len(model.index) > EXACT_UP_TO:
+        """Of that model, which learns to search where its items are too many to be scored for each user, unless it can
+        already."""
+        if len(model.index) > EXACT_UP_TO and model.index.candidates is None:
             if is_available():
                 model = model.searched()
             else:

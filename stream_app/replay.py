@@ -17,9 +17,9 @@ from kafka.errors import KafkaError
 from kafka.partitioner import DefaultPartitioner
 
 from stream_app.access import kafka_options
+from stream_app.reaching import reach_timeout_ms, reaching
 from stream_app.settings import Settings
 from stream_app.sources import Record, Source, topic_of
-from stream_app.topics import reach_timeout_ms, reaching
 
 # Sleeping costs more than it paces below this.
 MIN_SLEEP_S = 0.001

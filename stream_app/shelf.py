@@ -3,15 +3,17 @@
 The knowledge topic is followed from its beginning, in no group: whoever reads states or writes them needs all of it.
 """
 
+import time
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import structlog
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
+from prometheus_client import Counter, Gauge
 
 from model_store.model import InterestModel
 from model_store.state.content import BY_TOPICS, ContentSpace, Told
@@ -20,20 +22,25 @@ from model_store.state.layout import FACET_DIM
 from model_store.state.writes import WriteTable
 from stream_app.access import kafka_options
 from stream_app.contracts.knowledge import Knowledge, decode, deleted, unpacked
+from stream_app.reaching import reaching
 from stream_app.settings import Settings
-from stream_app.topics import reaching
 
 log = structlog.get_logger(__name__)
 
 Float32 = npt.NDArray[np.float32]
 
 POLL_RECORDS = 5_000
+_WAIT_S = 0.1
+_SAY_S = 3.0
 _ROOM = 1024
 _FETCH_BYTES = 8 << 20
 
 
 class Shelf:
-    """Items by their ids, as rows of columns that grow: 270 bytes an item of 18 topics, and its title.
+    """Items by their ids, as rows of columns that grow.
+
+    Where content is by topics, what states sum follows an edit of an item's topics; an encoder's vectors have an
+    `origin`, which stays.
 
     Attributes:
         unreadable: records that were no knowledge; of such an item stays what was known before.
@@ -91,9 +98,12 @@ class Shelf:
             index = index.without(gone[gone >= 0])
         return replace(model, index=index, writes=self.put_into_writes(model.writes))
 
-    def put_into_writes(self, writes: WriteTable) -> WriteTable:
-        """The table that has these items as well, deleted ones too: what they wrote is to be taken back."""
-        ids = list(self._rows)
+    def put_into_writes(self, writes: WriteTable, items: Iterable[str] | None = None) -> WriteTable:
+        """The table that has all items as well, or some of them; deleted ones too: what they wrote is to be taken back.
+
+        An item that it has writes what it wrote.
+        """
+        ids = [item for item in (self._rows if items is None else items) if item in self._rows]
         hashes = hash_ids(ids).hash
         new = np.flatnonzero(writes.rows(hashes) < 0)
         return writes.joined(hashes[new], self._written_of([ids[row] for row in new.tolist()])) if len(new) else writes
@@ -158,12 +168,19 @@ def shelf_of(model: InterestModel) -> Shelf:
     return Shelf(model.writes.space, model.topics)
 
 
+class Metrics(Protocol):
+    """See `observability.catalogue_metrics`."""
+
+    catalogue_items: Gauge
+    knowledge_unused: Counter
+
+
 class KnowledgeFeed:
     """Fills a shelf from the knowledge topic. One thread at a time."""
 
-    def __init__(self, settings: Settings, shelf: Shelf) -> None:
+    def __init__(self, settings: Settings, shelf: Shelf, metrics: Metrics) -> None:
         """Raises `KafkaUnreachableError`."""
-        self.shelf, self._topic = shelf, settings.kafka.topics.knowledge
+        self.shelf, self._topic, self._metrics = shelf, settings.kafka.topics.knowledge, metrics
         with reaching(settings, KafkaError, ValueError):
             self._consumer = KafkaConsumer(
                 bootstrap_servers=settings.kafka.bootstrap.split(","),
@@ -177,26 +194,57 @@ class KnowledgeFeed:
             partitions = self._consumer.partitions_for_topic(self._topic) or set()
         self._at = [TopicPartition(self._topic, partition) for partition in sorted(partitions)]
         self._consumer.assign(self._at)
-        self._consumer.seek_to_beginning(*self._at)
+        if self._at:
+            self._consumer.seek_to_beginning(*self._at)
+
+    def news(self) -> bool:
+        """Take in all that has come; whether that was anything. What Kafka refuses is tried again at the next call."""
+        found = False
+        try:
+            while self.poll(_WAIT_S):
+                found = True
+        except KafkaError as error:
+            log.warning(
+                "the knowledge topic cannot be read now, what was known stays", topic=self._topic, why=str(error)
+            )
+        return found
+
+    def put_into(self, model: InterestModel) -> InterestModel:
+        """See `Shelf`."""
+        return self.shelf.put_into(model)
 
     def poll(self, timeout_s: float) -> set[str]:
         """Take in what has come, waiting for some no longer than `timeout_s`. Returns the items that it was about."""
+        if not self._at:
+            return set()
         fetched: dict[Any, list[Any]] = self._consumer.poll(timeout_ms=int(timeout_s * 1000), max_records=POLL_RECORDS)
-        unreadable = self.shelf.unreadable
+        unreadable, foreign = self.shelf.unreadable, self.shelf.foreign
         changed = {self.shelf.take(record.key, record.value) for records in fetched.values() for record in records}
         if self.shelf.unreadable > unreadable:
             log.warning(
                 "records of the knowledge topic cannot be read, what was known of those items stays",
                 topic=self._topic, records=self.shelf.unreadable - unreadable,
             )  # fmt: skip
+        self._metrics.catalogue_items.set(len(self.shelf))
+        self._metrics.knowledge_unused.labels("unreadable").inc(self.shelf.unreadable - unreadable)
+        self._metrics.knowledge_unused.labels("foreign").inc(self.shelf.foreign - foreign)
         return {item for item in changed if item is not None}
 
-    def catch_up(self) -> int:
-        """Take in all that there is now; returns how many items that leaves. Raises KafkaError."""
-        ends = self._consumer.end_offsets(self._at)
-        while any(self._consumer.position(at) < ends[at] for at in self._at):
-            self.poll(1.0)
-        return len(self.shelf)
+    def catch_up(self) -> set[str]:
+        """Take in all that there is now, and say how far that is. Returns the items that it was about. Raises
+        KafkaError."""
+        ends = self._consumer.end_offsets(self._at) if self._at else {}
+        items: set[str] = set()
+        said_s = time.monotonic()
+        while left := sum(ends[at] - self._consumer.position(at) for at in self._at if self._before(at, ends[at])):
+            items |= self.poll(1.0)
+            if time.monotonic() - said_s > _SAY_S:
+                said_s = time.monotonic()
+                log.info("reading what the catalogue has told", items=len(items), records_left=left)
+        return items
+
+    def _before(self, at: TopicPartition, end: int) -> bool:
+        return bool(self._consumer.position(at) < end)
 
     def close(self) -> None:
         """Leave."""

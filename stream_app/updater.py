@@ -89,7 +89,7 @@ class Updater:
         metrics: WorkerMetrics,
         clock: Clock,
     ) -> None:
-        self._settings, self._model, self._sinks, self._flood = settings, model, sinks, flood
+        self._settings, self._sinks, self._flood = settings, sinks, flood
         self._metrics, self._clock = metrics, clock
         self.source: SlabSource | None = None
         self.may_publish: Callable[[], bool] = lambda: True
@@ -273,9 +273,9 @@ class Updater:
     async def _advance(self, partition: int, batch: EventBatch) -> None:
         arena = self.states[partition]
         inline = len(batch) <= self._settings.cycle.inline_events and arena.has_room(len(batch))
+        writes, decays = self.model.writes, self.model.decays
         advanced: Advanced = await self._bench.run(
-            inline,
-            lambda: advance(arena, arena.rows_of(batch.keys), batch, self._model.writes, self._model.decays),
+            inline, lambda: advance(arena, arena.rows_of(batch.keys), batch, writes, decays)
         )
         self._pending.add(partition, batch, advanced)
         self._touched_since_flush += len(advanced.touched)
@@ -324,8 +324,8 @@ class Updater:
         return self._refresher.model
 
     def take_up(self, voice: Voice) -> None:
-        """Read out with another version from the next refresh on. It must read the states that are there: the same
-        generation, write table and decays."""
+        """Read out with another version from the next refresh on, and write as it does. It must read the states that
+        are there: the same generation and decays, and a write table that has more items at most."""
         self._next_voice = voice
         if not self._refreshing:
             self._change_voice()

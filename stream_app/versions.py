@@ -1,4 +1,5 @@
-"""The version of the model that is read out with: the one that the store's pointer names, also when it changes.
+"""The version of the model that is read out with: the one that the store's pointer names, also when it changes, with
+what the catalogue tells of items.
 
 A new version is fetched, loaded and tried in a thread of its own, and taken up between two refreshes, so no event waits
 for it and no user is read out with one version and named by another. One that cannot be used changes nothing.
@@ -52,6 +53,16 @@ class Announcer(Protocol):
     async def announce(self, card: ModelCard, now_ms: int, /) -> None: ...
 
 
+class Catalogue(Protocol):
+    """Who tells of items: `shelf.KnowledgeFeed`."""
+
+    def news(self) -> bool:
+        """Whether anything was said since the last call. Blocks for a moment."""
+
+    def put_into(self, model: InterestModel, /) -> InterestModel:
+        """The model that knows all that was said."""
+
+
 class Refused(Exception):  # noqa: N818  # what it is
     """A version that cannot be used. `reason` is one of `observability.REFUSALS`."""
 
@@ -64,8 +75,17 @@ class Versions:
     """Looks at the pointer every `models.poll_s`."""
 
     def __init__(
-        self, settings: Settings, reader: Reader, announcer: Announcer, metrics: WorkerMetrics, clock: Clock
+        self,
+        settings: Settings,
+        base: InterestModel,
+        reader: Reader,
+        announcer: Announcer,
+        metrics: WorkerMetrics,
+        clock: Clock,
+        catalogue: Catalogue | None = None,
     ) -> None:
+        """`base`: what the reader began with, without what the catalogue had told."""
+        self._base, self._catalogue = base, catalogue
         self._reader, self._announcer, self._metrics, self._clock = reader, announcer, metrics, clock
         self._poll_s = settings.models.poll_s
         self._store = _Store(settings)
@@ -79,25 +99,33 @@ class Versions:
             await self.look()
 
     async def look(self) -> None:
-        """Take up the version that the pointer names, if it is another one than that in use and can be used."""
-        using, wanted = self._reader.model, None
+        """Take up the version that the pointer names, if it is another one than that in use and can be used; or else
+        what the catalogue has told since."""
+        wanted = None
+        told = self._catalogue is not None and await self._aside(self._catalogue.news)
         try:
             wanted = await self._aside(self._store.current)
             if wanted != self._refused:
                 self._refused = None  # the pointer has moved since: what was refused may be tried again
-            if wanted in (None, using.version, self._refused):
+            if wanted in (None, self._base.version, self._refused):
+                if told:
+                    self._reader.take_up(await self._aside(lambda: self._voice_of(self._base)))
                 return
-            voice = await self._aside(lambda: self._store.load(wanted or "", using))
+            base = await self._aside(lambda: self._store.load(wanted or "", self._base))
+            voice = await self._aside(lambda: self._voice_of(base))
         except Refused as refused:
             self._refused = wanted
             self._count(refused.reason, wanted, str(refused))
         except OSError as error:
             self._count("unreachable", wanted, str(error))
         else:
-            await self._take_up(voice)
+            await self._take_up(base, voice)
 
-    async def _take_up(self, voice: Voice) -> None:
-        model, self._refused = voice.model, None
+    def _voice_of(self, base: InterestModel) -> Voice:
+        return Voice.of(self._catalogue.put_into(base) if self._catalogue else base)
+
+    async def _take_up(self, base: InterestModel, voice: Voice) -> None:
+        model, self._base, self._refused = voice.model, base, None
         self._reader.take_up(voice)
         self._metrics.show_model(model.version, model.generation, model.made_at_ms)
         self._metrics.model_swaps.inc()
@@ -112,7 +140,7 @@ class Versions:
         self._metrics.model_refused.labels(reason).inc()
         log.warning(
             "the version in use stays: another is served by the store, and cannot be taken up",
-            version=version, using=self._reader.model.version, reason=reason, why=why,
+            version=version, using=self._base.version, reason=reason, why=why,
         )  # fmt: skip
 
     async def _aside(self, work: Callable[[], T]) -> T:
@@ -133,7 +161,7 @@ class _Store:
         except ModelError as error:
             raise Refused("damaged", str(error)) from error
 
-    def load(self, version: str, using: InterestModel) -> Voice:
+    def load(self, version: str, using: InterestModel) -> InterestModel:
         """The version, loaded and tried, to take the place of `using`. Raises Refused, OSError."""
         folder = self._fetched(version)
         try:
@@ -149,7 +177,7 @@ class _Store:
             )
         if not finite:
             raise Refused("not_finite", "it gives NaN or infinity: `interest models roll-back`")
-        return Voice.of(model)
+        return Voice.of(model).model
 
     def _fetched(self, version: str) -> Path:
         """A local copy that is whole. One that is not is fetched again, like its base: the store's may be sound."""

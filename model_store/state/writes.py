@@ -78,8 +78,7 @@ class WriteTable:
         content stay two, and all are about as long as those that were trained.
         """
         vectors = np.empty((len(item_hashes), DIM), np.float32)
-        for row, item in enumerate(item_hashes):
-            hashed_vector(item, self.projection.spread, vectors[row])
+        _hashed_vectors(item_hashes, self.projection.spread, vectors)
         vectors += content @ self.projection.vectors
         return replace(
             self,
@@ -145,3 +144,9 @@ def hashed_vector(item, scale, out):  # type: ignore[no-untyped-def]
         z ^= z >> np.uint64(31)
         unit = np.float64(z >> np.uint64(11)) * 1.1102230246251565e-16
         out[i] = np.float32((2.0 * unit - 1.0) * scale * _SQRT_3)
+
+
+@kernel
+def _hashed_vectors(items, scale, out):  # type: ignore[no-untyped-def]
+    for i in range(len(items)):
+        hashed_vector(items[i], scale, out[i])

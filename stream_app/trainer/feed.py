@@ -14,8 +14,8 @@ from stream_app.access import kafka_options
 from stream_app.contracts.pseudonyms import naming
 from stream_app.contracts.validity import Limits, Record
 from stream_app.intake import Intake, item_ids, kinds_by_topic
+from stream_app.reaching import reaching
 from stream_app.settings import Settings
-from stream_app.topics import reaching
 
 log = structlog.get_logger(__name__)
 

@@ -21,6 +21,7 @@ from model_store.training.online.examples import Clicks, observe, user_hashes
 from model_store.training.online.guard import HeldOut
 from model_store.training.online.learner import OnlineLearner
 from stream_app.settings import Settings
+from stream_app.shelf import KnowledgeFeed
 from stream_app.trainer.feed import Feed, Helping
 from stream_app.trainer.metrics import TrainerMetrics
 from stream_app.trainer.publisher import Publisher
@@ -30,6 +31,7 @@ log = structlog.get_logger(__name__)
 
 POLL_S = 0.1
 POLL_RECORDS = 10_000
+HEAR_S = 1.0
 
 
 class Due:
@@ -57,6 +59,7 @@ class Trainer:
         learner: OnlineLearner,
         publisher: Publisher,
         feed: Feed,
+        catalogue: KnowledgeFeed,
         snapshots: Snapshots,
         metrics: TrainerMetrics,
     ) -> None:
@@ -64,7 +67,7 @@ class Trainer:
         self._policy, self._base = settings.trainer, base
         self._writes, self._decays = generation
         self._learner, self._publisher, self._feed = learner, publisher, feed
-        self._snapshots, self._metrics = snapshots, metrics
+        self._catalogue, self._snapshots, self._metrics = catalogue, snapshots, metrics
         self._held_out = HeldOut(self._policy.held_out_share, self._policy.held_out_s)
         self._states: dict[int, Arena] = {}
         self._pending: list[Clicks] = []
@@ -73,6 +76,7 @@ class Trainer:
         self._learn_due = Due(self._policy.learn_interval_s, now_s)
         self._publish_due = Due(self._policy.publish_interval_s, now_s)
         self._snapshot_due = Due(self._policy.snapshot_interval_s, now_s)
+        self._hear_due = Due(HEAR_S, now_s)
 
     def restore(self, held_out: Clicks, states: Mapping[int, Arena]) -> None:
         """Go on from a snapshot; learner and feed were brought there already."""
@@ -85,9 +89,16 @@ class Trainer:
             self.turn()
         self.snapshot()
 
+    def close(self) -> None:
+        """Leave Kafka. No snapshot is taken."""
+        self._feed.close()
+        self._catalogue.close()
+
     def turn(self) -> None:
         """Read what has come, and do what is due."""
         self._metrics.beat()
+        if self._hear_due.is_due(time.monotonic()):
+            self._hear()
         self._observe(self._feed.poll(int(time.time() * 1000), POLL_S, POLL_RECORDS))
         now_s, waiting = time.monotonic(), sum(map(len, self._pending))
         if self._learn_due.is_due(now_s) or waiting >= self._policy.round_clicks:
@@ -96,6 +107,24 @@ class Trainer:
             self.publish()
         if self._snapshot_due.is_due(now_s):
             self.snapshot()
+
+    def hear_all(self) -> None:
+        """Take in all that the catalogue has told so far."""
+        items = self._catalogue.catch_up()
+        self._take_in(items)
+        log.info("the catalogue is known", items=len(items))
+
+    def _hear(self) -> None:
+        items = self._catalogue.poll(0)
+        if items:
+            self._take_in(items)
+
+    def _take_in(self, items: set[str]) -> None:
+        with self._metrics.stage.labels("hear").time():
+            shelf = self._catalogue.shelf
+            self._writes = shelf.put_into_writes(self._writes, items)
+            self._learner.tell(shelf.told_of(items))
+            self._learner.withdraw(shelf.deleted_of(items))
 
     # -- states and examples
 

@@ -6,7 +6,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from stream_app.health import Check
 from stream_app.http_server import serve
-from stream_app.observability import STAGE_BUCKETS_S, pages, process_registry
+from stream_app.observability import STAGE_BUCKETS_S, catalogue_metrics, pages, process_registry
 from stream_app.settings import Metrics as MetricsSettings
 
 MAX_BEAT_AGE_S = 120.0
@@ -38,7 +38,7 @@ class TrainerMetrics:
         )
         self.stage = Histogram(
             "interest_trainer_stage_seconds",
-            "One stage of a round: observe, learn, publish, snapshot",
+            "One stage of a round: hear (what the catalogue tells), observe, learn, publish, snapshot",
             ["stage"],
             buckets=(*STAGE_BUCKETS_S, 30, 60),
             registry=registry,
@@ -72,6 +72,7 @@ class TrainerMetrics:
             "When the last snapshot was taken; 0: never",
             registry=registry,
         )
+        self.catalogue_items, self.knowledge_unused = catalogue_metrics(registry)
         for use in ("learnt", "counted", "held_out"):
             self.clicks.labels(use)
         for outcome in ("promoted", "refused", "held_back", "failed"):

@@ -14,6 +14,7 @@ from model_store.training.online.learner import OnlineLearner, OnlineRecipe
 from stream_app.intake import limits_of
 from stream_app.settings import Settings
 from stream_app.settings import Trainer as Policy
+from stream_app.shelf import KnowledgeFeed, Shelf
 from stream_app.trainer.feed import Feed
 from stream_app.trainer.loop import Trainer
 from stream_app.trainer.metrics import TrainerMetrics
@@ -38,12 +39,12 @@ def run_trainer(
     try:
         if anew:
             snapshots.clear()
-        trainer, feed = build_trainer(settings, model, folder_of, snapshots, metrics)
+        trainer = build_trainer(settings, model, folder_of, snapshots, metrics)
         _stop_on_signals(stop)
         try:
             trainer.run(stop)
         finally:
-            feed.close()
+            trainer.close()
     finally:
         snapshots.close()
 
@@ -54,7 +55,7 @@ def build_trainer(
     folder_of: Callable[[str], Path],
     snapshots: Snapshots,
     metrics: TrainerMetrics,
-) -> tuple[Trainer, Feed]:
+) -> Trainer:
     """A trainer that stands where the last snapshot ends, or at the oldest events."""
     snapshot = snapshots.latest()
     base = snapshot.progress.base if snapshot else model.version
@@ -68,14 +69,16 @@ def build_trainer(
     publisher = Publisher(registry, served, settings.trainer, metrics, _folder(settings) / "whole")
     feed = Feed(settings, limits_of(settings), _offsets(snapshot.progress.offsets) if snapshot else {})
     generation = parts.writes, parts.decays
-    trainer = Trainer(settings, generation, base, learner, publisher, feed, snapshots, metrics)
+    catalogue = KnowledgeFeed(settings, Shelf(parts.writes.space, parts.topics), metrics)
+    trainer = Trainer(settings, generation, base, learner, publisher, feed, catalogue, snapshots, metrics)
     if snapshot:
         learner.restore(snapshot.learner)
         trainer.restore(snapshot.held_out, snapshot.states)
         log.info("going on from a snapshot", base=base, promoted=promoted, items=len(learner.item_ids))
     else:
         log.info("learning from the oldest events on", base=base, topics=settings.kafka.topics.inputs)
-    return trainer, feed
+    trainer.hear_all()
+    return trainer
 
 
 def _folder(settings: Settings) -> Path:

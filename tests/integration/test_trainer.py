@@ -12,11 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from confluent_kafka import Producer
 
 from model_store.encoder.runtime import use_threads
 from model_store.model import InterestModel, load_model
 from model_store.registry import ModelRegistry
 from model_store.state.hashing import hash_id
+from stream_app.contracts.knowledge import Knowledge, deleted, encode
 from stream_app.local import LocalKafka
 from stream_app.settings import Settings, environment
 from stream_app.trainer.loop import Trainer
@@ -25,7 +27,7 @@ from stream_app.trainer.publisher import PREFIX
 from stream_app.trainer.snapshots import Snapshots
 from stream_app.trainer.start import build_trainer
 from tests.bench.ground import unique
-from tests.bench.model import VERSION, catalogue_model
+from tests.bench.model import TOPICS, VERSION, catalogue_model
 from tests.failure.crew import make_topics, member_settings
 from tests.failure.service import Neighbour, now_ms, wait_for
 
@@ -86,15 +88,13 @@ class Running:
         self._world = world
         self.snapshots = Snapshots(world.settings.data_dir / "trainer")
         self.metrics = TrainerMetrics()
-        self.trainer, self.feed = build_trainer(
-            world.settings, world.served(), world.fetched, self.snapshots, self.metrics
-        )
+        self.trainer = build_trainer(world.settings, world.served(), world.fetched, self.snapshots, self.metrics)
 
     def __enter__(self) -> "Running":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.feed.close()
+        self.trainer.close()
         self.snapshots.close()
 
     def read_to(self, records: int) -> Trainer:
@@ -182,7 +182,7 @@ def test_a_version_that_is_not_sound_and_one_that_nobody_asked_for_are_not_promo
     with Running(world) as running:
         world.walk(2, [f"i{item}" for item in range(ITEMS)])
         trainer = running.read_to(world.sent)
-        trainer._learner._bias.assign(np.full(trainer._learner._bias.shape, np.nan, np.float32))
+        trainer._learner._own_bias.assign(np.full(trainer._learner._own_bias.shape, np.nan, np.float32))
         trainer._learner._index = trainer._learner._new_index()
         trainer.publish()
         assert (outcome(running, "refused"), world.registry.current()) == (1, VERSION)
@@ -230,3 +230,25 @@ def test_the_command_learns_until_it_is_told_to_stop(world: World) -> None:
     assert told["promoted"] == world.registry.current()
     clicks = told["offsets"][settings.kafka.topics.clicks]
     assert sum(clicks.values()) == world.sent
+
+
+def test_it_learns_from_what_the_catalogue_tells_and_offers_nothing_that_was_deleted(world: World) -> None:
+    producer = Producer({"bootstrap.servers": world.settings.kafka.bootstrap})
+    told = Knowledge("told", 1, title="Told", topics={TOPICS[1]: 1.0})
+    for knowledge in (told, Knowledge("gone", 1, title="Gone"), deleted("gone", 2), deleted("i3", 2)):
+        producer.produce(world.settings.kafka.topics.knowledge, encode(knowledge), knowledge.item_id)
+    assert not producer.flush(30)
+    with Running(world) as running:
+        world.walk(3, ["i1", "told"])
+        trainer = running.read_to(world.sent)
+        producer.produce(world.settings.kafka.topics.knowledge, encode(Knowledge("late", 3, title="Late")), "late")
+        assert not producer.flush(30)
+        wait_for("the news", lambda: "late" in trainer._learner.item_ids or trainer.turn())
+        trainer.publish()
+        assert outcome(running, "promoted") == 1
+    index = world.served().index
+    assert index.item_ids[ITEMS:] == ("told", "late")
+    assert index.titles[ITEMS:] == ("Told", "Late")
+    assert index.shares[ITEMS, 1] == 1
+    hidden = {item for item, bias in zip(index.item_ids, index.bias, strict=True) if bias < -1e6}
+    assert hidden == {"i3"}

@@ -121,6 +121,7 @@ class OnlineLearner:
         self._hashes = base.index.hashes
         self.content = _content_of(base)
         self.pair_weight = base.index.transitions.weight if base.index.transitions else 0.0
+        self._withdrawn: set[str] = set()
         self.popularity, self.pairs = FadingCounts(len(self.item_ids)), PairCounts()
         self._rounds: deque[Round] = deque(maxlen=recipe.rounds_kept)
         self._rng = np.random.default_rng(recipe.seed)
@@ -156,11 +157,17 @@ class OnlineLearner:
         A new one begins with the vector that its content has, and with the bias of the rarest; its clicks do the rest.
         """
         told = told.first_of_each()
+        self._withdrawn -= set(told.ids)
         rows = self._index.rows_of(hash_ids(told.ids).hash)
         new = told.take(np.flatnonzero(rows < 0))
         self._describe(rows[rows >= 0], told.take(np.flatnonzero(rows >= 0)))
         if len(new.ids):
             self._add(new)
+        self._index = self._new_index()
+
+    def withdraw(self, ids: Sequence[str]) -> None:
+        """Recommend none of these items any more, until a catalogue tells of them again."""
+        self._withdrawn |= set(ids)
         self._index = self._new_index()
 
     def _add(self, new: Told) -> None:
@@ -275,12 +282,18 @@ class OnlineLearner:
 
     def _new_index(self) -> ItemIndex:
         vectors, bias = self.vectors_and_bias()
+        if self._withdrawn:
+            bias[self._rows_of_withdrawn()] = _NEVER
         return ItemIndex(
             tuple(self.item_ids), tuple(self.titles), self._hashes, vectors, bias, self._topic,
             self._base.index.reasons, self.pairs.transitions(len(self.item_ids), self.pair_weight),
             self.popularity.columns(), shares=self._shares,
             projection=Projection(self._told_vectors.numpy(), self._told_bias.numpy()),
         )  # fmt: skip
+
+    def _rows_of_withdrawn(self) -> Int64:
+        wanted = hash_ids(sorted(self._withdrawn)).hash
+        return np.flatnonzero(np.isin(self._hashes, wanted))
 
     # -- to go on later
 

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from stream_app.reaching import KafkaUnreachableError, reaching
 from stream_app.settings import Settings, load
-from stream_app.topics import ActualTopic, KafkaUnreachableError, judge, reaching, wanted
+from stream_app.topics import ActualTopic, judge, wanted
 
 
 def as_wanted(settings: Settings) -> dict[str, ActualTopic]:

@@ -14,10 +14,12 @@ from model_store.manifest import MANIFEST
 from model_store.model import InterestModel, export, load_model, load_parts
 from model_store.registry import ModelRegistry
 from model_store.state.memory import Decays
+from stream_app.contracts.knowledge import Knowledge, deleted, encode
 from stream_app.contracts.redis_layout import ModelCard
 from stream_app.observability import WorkerMetrics
 from stream_app.refresh import Voice
 from stream_app.settings import Settings, load
+from stream_app.shelf import Shelf, shelf_of
 from stream_app.versions import Versions
 from tests.bench.model import VERSION, catalogue_model
 
@@ -37,6 +39,26 @@ class Worker:
 
 
 @dataclass
+class Catalogue:
+    """What is on its shelf is told at the next call."""
+
+    shelf: Shelf
+    said: bool = False
+
+    def tell(self, *knowledge: Knowledge) -> None:
+        for one in knowledge:
+            self.shelf.take(one.item_id.encode(), encode(one))
+        self.said = True
+
+    def news(self) -> bool:
+        said, self.said = self.said, False
+        return said
+
+    def put_into(self, model: InterestModel) -> InterestModel:
+        return self.shelf.put_into(model)
+
+
+@dataclass
 class Scene:
     folder: Path
     settings: Settings
@@ -44,6 +66,7 @@ class Scene:
     worker: Worker
     metrics: WorkerMetrics
     versions: Versions
+    catalogue: Catalogue
 
     def look(self, times: int = 1) -> str:
         """The version in use afterwards."""
@@ -69,11 +92,10 @@ def scene(tmp_path: Path) -> Scene:
     settings = load(models={"url": url}, data_dir=tmp_path / "data")
     registry = ModelRegistry(url)
     model = load_model(registry.fetch(VERSION, tmp_path / "first"))
-    worker, metrics = Worker(model), WorkerMetrics()
+    worker, metrics, catalogue = Worker(model), WorkerMetrics(), Catalogue(shelf_of(model))
     metrics.show_model(model.version, 1, model.made_at_ms)
-    return Scene(
-        tmp_path, settings, registry, worker, metrics, Versions(settings, worker, worker, metrics, lambda: 1_000)
-    )
+    versions = Versions(settings, model, worker, worker, metrics, lambda: 1_000, catalogue)
+    return Scene(tmp_path, settings, registry, worker, metrics, versions, catalogue)
 
 
 def test_a_promoted_version_is_taken_up_and_told_and_so_is_a_roll_back(scene: Scene) -> None:
@@ -203,3 +225,36 @@ def test_old_local_copies_go_and_fresh_ones_stay(scene: Scene) -> None:
     scene.publish("fourth")
     assert scene.look() == "fourth"
     assert {path.name for path in fetched.iterdir()} == {"third", "fourth"}
+
+
+def knowledge(item: str, model: InterestModel) -> Knowledge:
+    return Knowledge(item, 1, title=item.title(), topics={model.topics[0]: 1.0})
+
+
+def test_what_the_catalogue_tells_is_taken_up_and_outlives_a_change_of_version(scene: Scene) -> None:
+    base = scene.worker.model
+    known = base.index.item_ids[0]
+    assert scene.look() == VERSION
+    assert scene.worker.model is base  # nothing was said
+    scene.catalogue.tell(knowledge("new", base), knowledge("wrong", base), deleted(known, 2))
+    assert scene.look() == VERSION
+    told = scene.worker.model
+    assert told.index.item_ids == (*base.index.item_ids, "new", "wrong")
+    assert told.index.titles[-2:] == ("New", "Wrong")
+    assert told.index.bias[0] == -np.inf
+    assert len(told.writes) == len(base.writes) + 2
+    np.testing.assert_array_equal(told.writes.vectors[: len(base.writes)], base.writes.vectors)
+    assert not scene.worker.announced  # readers read the same version
+    assert scene.sample("interest_model_swaps_total") == 0
+
+    scene.catalogue.tell(deleted("wrong", 3))
+    scene.publish("second", index=replace(base.index, vectors=2 * base.index.vectors))
+    assert scene.look() == "second"
+    now = scene.worker.model
+    assert now.index.item_ids == (*base.index.item_ids, "new")
+    np.testing.assert_array_equal(now.index.vectors[:30], 2 * base.index.vectors)
+    assert now.index.bias[0] == -np.inf
+    assert len(now.writes) == len(base.writes) + 2  # what was written may have to be taken back
+    scene.catalogue.tell(knowledge(known, base))
+    assert scene.look() == "second"
+    assert np.isfinite(scene.worker.model.index.bias).all()
