@@ -47,14 +47,16 @@ class Shelf:
         foreign: records by another encoder than the generation's; their vectors say nothing to it.
     """
 
-    def __init__(self, space: ContentSpace, topics: tuple[str, ...]) -> None:
-        """`space`: of the generation; `topics`: of the model."""
+    def __init__(self, space: ContentSpace, topics: tuple[str, ...], *, vectors: bool = False) -> None:
+        """`space`: of the generation; `topics`: of the model; `vectors`: whether the encoder's are kept as well, for
+        who compares items."""
         self._space, self._topics = space, topics
         self._rows: dict[str, int] = {}
         self._titles: list[str] = []
         self._deleted: set[str] = set()
         self._content = np.zeros((_ROOM, FACET_DIM), np.float32)
         self._shares = np.zeros((_ROOM, len(topics)), np.float32)
+        self._vectors = np.zeros((_ROOM, len(space.mean) if vectors else 0), np.float16)
         self._written: dict[str, Float32] = {}  # of those whose text has changed since states first summed it
         self.unreadable = self.foreign = 0
 
@@ -119,6 +121,9 @@ class Shelf:
             self._titles.append("")
         self._titles[row] = knowledge.title
         self._content[row], self._shares[row] = content, shares
+        if self._vectors.shape[1]:
+            vector = unpacked(knowledge.vector) if knowledge.encoder == self._space.encoder else content[:0]
+            self._vectors[row] = vector if len(vector) else 0
         self._written.pop(item, None)
         if knowledge.origin:
             self._written[item] = written
@@ -126,13 +131,15 @@ class Shelf:
 
     def _make_room(self) -> None:
         if len(self._rows) > len(self._content):
-            self._content, self._shares = (
-                np.concatenate([column, np.zeros_like(column)]) for column in (self._content, self._shares)
+            self._content, self._shares, self._vectors = (
+                np.concatenate([column, np.zeros_like(column)])
+                for column in (self._content, self._shares, self._vectors)
             )
 
     def _told(self, ids: list[str]) -> Told:
         rows = [self._rows[item] for item in ids]
-        return Told(ids, [self._titles[row] for row in rows], self._content[rows], self._shares[rows])
+        titles, vectors = [self._titles[row] for row in rows], self._vectors[rows].astype(np.float32)
+        return Told(ids, titles, self._content[rows], self._shares[rows], vectors)
 
     def _written_of(self, ids: list[str]) -> Float32:
         """float32 [n, FACET_DIM]."""

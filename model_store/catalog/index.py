@@ -3,6 +3,7 @@
     score(user, item) = vector . item vector + bias                     what the item is to this user
                       + sum over half-lives of weight * popularity      what everybody takes up now
                       + weight * what transitions add                   what follows the user's last items
+                      + what kinship adds                               what is like them by its text
 
 The vector and the weights are the user's, from the readout; the rest is the index's, and fresh with every version. With
 several interests the first line is the logarithm of a sum over them, of exp(log weight + vector . item vector).
@@ -82,6 +83,7 @@ class ItemIndex:
         shares: float32 [m, topics], each item's topics as shares that sum to 1; zeros for an item without any. Without
             columns in a version from before they were kept.
         projection: from content to vectors and biases, for items of which only the content is known.
+        kin: what is added to items that are alike by their text to the user's last ones (`catalog.kin`).
     """
 
     item_ids: tuple[str, ...]
@@ -96,6 +98,7 @@ class ItemIndex:
     candidates: Candidates | None = None
     shares: Float32 = field(default_factory=lambda: np.zeros((0, 0), np.float32))
     projection: Projection = field(default_factory=Projection.nothing)
+    kin: Transitions | None = None
     _factors: Float32 = field(init=False, repr=False)
     _rows: HashRows = field(init=False, repr=False)
     _allowed: npt.NDArray[np.bool_] = field(init=False, repr=False)
@@ -113,8 +116,9 @@ class ItemIndex:
             raise ValueError(f"{count} items need a row of topics each, got {len(self.shares)}")
         if self.priors.shape != (count, PRIORS):
             raise ValueError(f"priors of {count} items have the shape {(count, PRIORS)}, got {self.priors.shape}")
-        if self.transitions is not None and len(self.transitions.bounds) != count + 1:
-            raise ValueError(f"the transitions are of {len(self.transitions.bounds) - 1} items, not of {count}")
+        for pairs in (self.transitions, self.kin):
+            if pairs is not None and len(pairs.bounds) != count + 1:
+                raise ValueError(f"transitions or kin are of {len(pairs.bounds) - 1} items, not of {count}")
         if not self.reasons or not set(self.reasons) <= set(FACETS):
             raise ValueError(f"reasons must be some of {FACETS}, got {self.reasons}")
         object.__setattr__(self, "_factors", np.concatenate([self.vectors, self.priors], axis=1))
@@ -185,8 +189,11 @@ class ItemIndex:
         if len(self) > len(candidates):
             unknown = np.arange(len(candidates), len(self), dtype=np.int32)
             found.append(np.broadcast_to(unknown, (len(outputs), len(unknown))))
-        if self.transitions is not None:
-            found.append(self.transitions.followers(self._recent(records, rows), _FOLLOWERS))
+        found += [
+            pairs.followers(self._recent(records, rows), _FOLLOWERS)
+            for pairs in (self.transitions, self.kin)
+            if pairs is not None
+        ]
         return _distinct(np.concatenate(found, axis=1)) if len(found) > 1 else found[0]
 
     def _best_of_all(
@@ -245,6 +252,8 @@ class ItemIndex:
             add_interest(scores, more, log_weight)
         if self.transitions is not None:
             self.transitions.add_to_items(scores, items, self._recent(records, rows), Outputs.of(outputs).transitions)
+        if self.kin is not None:
+            self.kin.add_to_items(scores, items, self._recent(records, rows))
         return scores
 
     def rows_of(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
@@ -264,6 +273,8 @@ class ItemIndex:
     def _add_transitions(self, scores: Float32, recent: npt.NDArray[np.int32], outputs: Float32) -> None:
         if self.transitions is not None:
             self.transitions.add_to(scores, recent, Outputs.of(outputs).transitions)
+        if self.kin is not None:
+            self.kin.add_to(scores, recent)
 
     def save(self, folder: Path) -> None:
         """Write `items.npz` and `items.json` into `folder`."""
@@ -277,8 +288,9 @@ class ItemIndex:
             "told_vectors": self.projection.vectors,
             "told_bias": self.projection.bias,
         }
-        if self.transitions is not None:
-            arrays |= {f"next_{name}": np.asarray(getattr(self.transitions, name)) for name in _NEXT}
+        for prefix, pairs in (("next", self.transitions), ("kin", self.kin)):
+            if pairs is not None:
+                arrays |= {f"{prefix}_{name}": np.asarray(getattr(pairs, name)) for name in _NEXT}
         np.savez(folder / _ARRAYS, **arrays)  # type: ignore[arg-type]  # numpy's other options are not arrays
         texts = _Texts(list(self.item_ids), list(self.titles), list(self.reasons))
         (folder / _TEXTS).write_bytes(msgspec.json.encode(texts))
@@ -291,7 +303,7 @@ class ItemIndex:
             hashes, vectors, bias, topic, priors = (
                 arrays[name] for name in ("hashes", "vectors", "bias", "topic", "priors")
             )
-            transitions = _transitions({name: arrays[f"next_{name}"] for name in _NEXT if f"next_{name}" in arrays})
+            transitions, kin = _pairs(arrays, "next"), _pairs(arrays, "kin")
             shares = arrays["shares"] if "shares" in arrays else np.zeros((len(hashes), 0), np.float32)
             projection = _projection(arrays)
         return ItemIndex(
@@ -306,6 +318,7 @@ class ItemIndex:
             priors,
             shares=shares,
             projection=projection,
+            kin=kin,
         )
 
     @staticmethod
@@ -339,10 +352,7 @@ class ItemIndex:
 
         The search does not know them: they are among the candidates of every user.
         """
-        transitions, more = self.transitions, len(told.ids)
-        if transitions is not None:
-            bounds = np.concatenate([transitions.bounds, np.repeat(transitions.bounds[-1:], more)])
-            transitions = replace(transitions, bounds=bounds)
+        more = len(told.ids)
         lowest = np.float32(self.bias.min(initial=0.0))
         return replace(
             self,
@@ -354,7 +364,8 @@ class ItemIndex:
             topic=np.concatenate([self.topic, main_topic(told.shares)]),
             priors=np.concatenate([self.priors, np.zeros((more, PRIORS), np.float32)]),
             shares=np.concatenate([self.shares, told.shares]) if self.shares.shape[1] else self.shares[:0],
-            transitions=transitions,
+            transitions=self.transitions and self.transitions.with_room(more),
+            kin=self.kin and self.kin.with_room(more),
         )
 
     def without(self, rows: npt.NDArray[np.int64]) -> "ItemIndex":
@@ -364,7 +375,7 @@ class ItemIndex:
         return replace(self, bias=bias)
 
     def take(self, kept: npt.NDArray[np.bool_]) -> "ItemIndex":
-        """Some of the items (bool [m]), without transitions."""
+        """Some of the items (bool [m]), without transitions and kin."""
         ids, titles = (tuple(np.array(texts, object)[kept].tolist()) for texts in (self.item_ids, self.titles))
         return replace(
             self,
@@ -377,6 +388,7 @@ class ItemIndex:
             priors=self.priors[kept],
             shares=self.shares[kept],
             transitions=None,
+            kin=None,
             candidates=None,
         )
 
@@ -419,11 +431,12 @@ def main_topic(item_topics: Float32) -> npt.NDArray[np.int16]:
     return topic
 
 
-def _transitions(arrays: Mapping[str, Any]) -> Transitions | None:
-    """None for a version from before there were any."""
-    if not arrays:
+def _pairs(arrays: Mapping[str, Any], prefix: str) -> Transitions | None:
+    """None for a version that has none."""
+    if f"{prefix}_bounds" not in arrays:
         return None
-    return Transitions(arrays["bounds"], arrays["after"], arrays["share"], float(arrays["weight"]))
+    bounds, after, share, weight = (arrays[f"{prefix}_{name}"] for name in _NEXT)
+    return Transitions(bounds, after, share, float(weight))
 
 
 def _projection(arrays: Mapping[str, Any]) -> Projection:

@@ -67,6 +67,10 @@ class Transitions:
         """The same pairs with another weight."""
         return replace(self, weight=weight)
 
+    def with_room(self, more: int) -> "Transitions":
+        """The same pairs, and so many items more that are in none."""
+        return replace(self, bounds=np.concatenate([self.bounds, np.repeat(self.bounds[-1:], more)]))
+
     def shares(self, recent: Int32) -> Float32:
         """float32 [n, m]: the sum inside the logarithm, for users whose last items are `recent` (int32 [n, 3], newest
         first, -1 for none)."""

@@ -69,10 +69,16 @@ class ContentSpace:
 
 @dataclass(frozen=True, slots=True)
 class ItemContent:
-    """The content of m items of a data set: float32 [m, FACET_DIM] coordinates in `space`."""
+    """The content of m items of a data set: float32 [m, FACET_DIM] `coordinates` in `space`, and the encoder's
+    `vectors`, float32 [m, d]; d is 0 where content is by topics."""
 
     space: ContentSpace
     coordinates: Float32
+    vectors: Float32
+
+    def silenced(self) -> "ItemContent":
+        """As if nothing were known of the items."""
+        return ItemContent(self.space, np.zeros_like(self.coordinates), np.zeros_like(self.vectors))
 
     @staticmethod
     def by_topics(shares: Float32) -> "ItemContent":
@@ -80,13 +86,13 @@ class ItemContent:
         if shares.shape[1] > FACET_DIM:
             raise ValueError(f"at most {FACET_DIM} topics fit the content lane, got {shares.shape[1]}")
         space = ContentSpace.by_topics()
-        return ItemContent(space, space.coordinates(shares, shares))
+        return ItemContent(space, space.coordinates(shares, shares), shares[:, :0])
 
     @staticmethod
     def encoded(encoder: str, vectors: Float32) -> "ItemContent":
         """float32 [m, d] by that encoder, in a space fitted to them."""
         space = ContentSpace.fit(encoder, vectors)
-        return ItemContent(space, space.coordinates(vectors, vectors[:, :0]))
+        return ItemContent(space, space.coordinates(vectors, vectors[:, :0]), vectors)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,23 +103,25 @@ class Told:
         ids, titles: n strings each.
         content: float32 [n, FACET_DIM], coordinates in the generation's space; zeros where nothing is known.
         shares: float32 [n, topics], shares of the model's topics that sum to 1; zeros likewise.
+        vectors: float32 [n, d], the encoder's, zeros likewise; without columns where they are not asked for.
     """
 
     ids: list[str]
     titles: list[str]
     content: Float32
     shares: Float32
+    vectors: Float32
 
     @staticmethod
     def nothing(ids: Sequence[str], topics: int) -> "Told":
         """Their ids are all that is known."""
         nothing = np.zeros((len(ids), FACET_DIM), np.float32)
-        return Told(list(ids), list(ids), nothing, np.zeros((len(ids), topics), np.float32))
+        return Told(list(ids), list(ids), nothing, np.zeros((len(ids), topics), np.float32), nothing[:, :0])
 
     def take(self, rows: Int64) -> "Told":
         """Some of them."""
         ids, titles = ([texts[row] for row in rows.tolist()] for texts in (self.ids, self.titles))
-        return Told(ids, titles, self.content[rows], self.shares[rows])
+        return Told(ids, titles, self.content[rows], self.shares[rows], self.vectors[rows])
 
     def first_of_each(self) -> "Told":
         """Each item once."""

@@ -69,7 +69,7 @@ def build_trainer(
     publisher = Publisher(registry, served, settings.trainer, metrics, _folder(settings) / "whole")
     feed = Feed(settings, limits_of(settings), _offsets(snapshot.progress.offsets) if snapshot else {})
     generation = parts.writes, parts.decays
-    catalogue = KnowledgeFeed(settings, Shelf(parts.writes.space, parts.topics), metrics)
+    catalogue = KnowledgeFeed(settings, Shelf(parts.writes.space, parts.topics, vectors=True), metrics)
     trainer = Trainer(settings, generation, base, learner, publisher, feed, catalogue, snapshots, metrics)
     if snapshot:
         learner.restore(snapshot.learner)

@@ -71,7 +71,7 @@ def second_half(
     base = met_only(train(first, replace(recipe_for(data), seed=seed), report=training, content=content), first)
     begin = Transitions.none(len(base.index)).weighted(TRANSITION_WEIGHT)
     base = replace(base, index=replace(base.index, transitions=begin))
-    told = content.coordinates if catalogue and content else None
+    told = content if catalogue else None
     plan = Plan(len(first), int(len(data) * SCORED_FROM), ROUND_CLICKS, variants, told)
     return prequential(data, base, OnlineRecipe(seed=seed), plan, passing)
 

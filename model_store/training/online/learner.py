@@ -19,8 +19,9 @@ import numpy as np
 import numpy.typing as npt
 
 from model_store.catalog.index import ItemIndex, main_topic
-from model_store.catalog.transitions import LAG_WEIGHTS, UNIT
-from model_store.encoder.columns import FEATURES, PRIORS
+from model_store.catalog.kin import Kin
+from model_store.catalog.transitions import LAG_WEIGHTS, UNIT, Transitions
+from model_store.encoder.columns import FEATURES, POPULARITY_HALF_LIVES_DAYS, PRIORS
 from model_store.encoder.layers import dropping
 from model_store.encoder.network import Interest
 from model_store.encoder.runtime import tf
@@ -40,6 +41,7 @@ UInt64 = npt.NDArray[np.uint64]
 
 _NEVER = -1e9  # a logit that no softmax notices
 _ROOM = 256
+_OF_LATE = POPULARITY_HALF_LIVES_DAYS.index(30.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +124,7 @@ class OnlineLearner:
         self.content = _content_of(base)
         self.pair_weight = base.index.transitions.weight if base.index.transitions else 0.0
         self._withdrawn: set[str] = set()
+        self.kin = Kin(base.writes.space.mean)
         self.popularity, self.pairs = FadingCounts(len(self.item_ids)), PairCounts()
         self._rounds: deque[Round] = deque(maxlen=recipe.rounds_kept)
         self._rng = np.random.default_rng(recipe.seed)
@@ -159,10 +162,13 @@ class OnlineLearner:
         told = told.first_of_each()
         self._withdrawn -= set(told.ids)
         rows = self._index.rows_of(hash_ids(told.ids).hash)
-        new = told.take(np.flatnonzero(rows < 0))
+        new, before = told.take(np.flatnonzero(rows < 0)), len(self.item_ids)
         self._describe(rows[rows >= 0], told.take(np.flatnonzero(rows >= 0)))
         if len(new.ids):
             self._add(new)
+        if told.vectors.shape[1]:
+            places = np.where(rows >= 0, rows, before + np.cumsum(rows < 0) - 1)
+            self.kin.tell(places, told.vectors, len(self.item_ids))
         self._index = self._new_index()
 
     def withdraw(self, ids: Sequence[str]) -> None:
@@ -236,6 +242,7 @@ class OnlineLearner:
         known = wanted >= 0
         self.popularity.add(wanted[known].astype(np.int32), clicks.ts_ms[known])
         self.pairs.add(last[known].astype(np.int32), wanted[known].astype(np.int32))
+        self.kin.count(last.astype(np.int32), wanted.astype(np.int32))
         self._index = self._new_index()
 
     def forget(self, users: UInt64) -> None:
@@ -288,8 +295,11 @@ class OnlineLearner:
             tuple(self.item_ids), tuple(self.titles), self._hashes, vectors, bias, self._topic,
             self._base.index.reasons, self.pairs.transitions(len(self.item_ids), self.pair_weight),
             self.popularity.columns(), shares=self._shares,
-            projection=Projection(self._told_vectors.numpy(), self._told_bias.numpy()),
+            projection=Projection(self._told_vectors.numpy(), self._told_bias.numpy()), kin=self._kinship(),
         )  # fmt: skip
+
+    def _kinship(self) -> Transitions | None:
+        return self.kin.transitions(self.popularity.counts[:, _OF_LATE]) if len(self.kin) else None
 
     def _rows_of_withdrawn(self) -> Int64:
         wanted = hash_ids(sorted(self._withdrawn)).hash
@@ -311,6 +321,8 @@ class OnlineLearner:
             "told_bias": self._told_bias.numpy(),
             "popularity": self.popularity.counts,
             "popularity_at_ms": np.array(self.popularity.at_ms),
+            "kin_occasions": self.kin.occasions,
+            "kin_clicks": self.kin.clicks,
             "pair_codes": self.pairs.codes,
             "pair_times": self.pairs.times,
         }
@@ -323,7 +335,9 @@ class OnlineLearner:
     def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
         """Go on where `state` was taken, in a learner that began at the same base."""
         met = msgspec.json.decode(state["met"].tobytes())
-        self.tell(Told(met["ids"], met["titles"], state["content"], state["shares"]))
+        nothing = state["content"][:, :0]
+        self.tell(Told(met["ids"], met["titles"], state["content"], state["shares"], nothing))
+        self.kin.occasions, self.kin.clicks = state["kin_occasions"].copy(), state["kin_clicks"].copy()
         self._told_vectors.assign(state["told_vectors"])
         self._told_bias.assign(state["told_bias"])
         self._build(state["own"], state["own_bias"])

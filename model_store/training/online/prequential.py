@@ -16,7 +16,7 @@ from model_store.catalog.transitions import LAG_WEIGHTS
 from model_store.encoder.columns import POPULARITY_HALF_LIVES_DAYS, PRIORS, Outputs
 from model_store.model import ModelParts
 from model_store.state.arena import Arena
-from model_store.state.content import Told
+from model_store.state.content import ItemContent, Told
 from model_store.state.hashing import hash_ids
 from model_store.state.layout import FACET_DIM
 from model_store.training.interactions import Interactions
@@ -57,15 +57,15 @@ class Plan:
         score_from: those from here on are scored.
         round_clicks: the weights are trained after so many clicks.
         variants: name -> ages.
-        catalogue: float32 [items, FACET_DIM], content of all items, of which a catalogue tells before the first event;
-            by default items are met when they are clicked first, and nothing is said of them.
+        catalogue: content of all items, of which a catalogue tells before the first event; by default items are met
+            when they are clicked first, and nothing is said of them.
     """
 
     learn_from: int
     score_from: int
     round_clicks: int = 50
     variants: Mapping[str, Ages] = field(default_factory=lambda: {"model": Ages()})
-    catalogue: Float32 | None = None
+    catalogue: ItemContent | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,8 @@ class _Run:
         new = np.unique(self._data.item[start:stop])
         new = new[self._row[new] < 0]
         if len(new):
-            self._meet(new, np.zeros((len(new), FACET_DIM), np.float32))
+            nothing = np.zeros((len(new), FACET_DIM), np.float32)
+            self._meet(new, nothing, nothing[:, :0])
         clicks = observe(self._arena, self._events.batch(start, stop), self._writes, self._base.decays)
         if start >= self._plan.score_from:
             self._score(clicks, start, stop)
@@ -146,18 +147,18 @@ class _Run:
             if start + self._plan.round_clicks >= self._plan.score_from:
                 aged.add(Weights.of(self._learner, int(self._data.ts_ms[stop - 1])))
 
-    def _meet(self, items: npt.NDArray[np.integer], content: Float32) -> None:
-        """Items (distinct) that were not met before, with their content as far as it is known."""
+    def _meet(self, items: npt.NDArray[np.integer], content: Float32, vectors: Float32) -> None:
+        """Items (distinct), with their content as far as it is known."""
         known = len(self._learner.item_ids)
         names, titles = ([texts[item] for item in items.tolist()] for texts in (self._data.items, self._data.titles))
-        self._learner.tell(Told(names, titles, content, self._shares[items]))
+        self._learner.tell(Told(names, titles, content, self._shares[items], vectors))
         self._note_rows(known)
 
-    def _tell(self, catalogue: Float32) -> None:
+    def _tell(self, catalogue: ItemContent) -> None:
         new = np.flatnonzero(self._row < 0)
-        self._meet(new, catalogue[new])
+        self._meet(np.arange(len(self._row)), catalogue.coordinates, catalogue.vectors)
         names = [self._data.items[item] for item in new.tolist()]
-        self._writes = self._writes.joined(hash_ids(names).hash, catalogue[new])
+        self._writes = self._writes.joined(hash_ids(names).hash, catalogue.coordinates[new])
 
     def _note_rows(self, known: int) -> None:
         for row, name in enumerate(self._learner.item_ids[known:], known):
@@ -171,7 +172,7 @@ class _Run:
         self._past.add(user, item)
 
     def _score(self, clicks: Clicks, start: int, stop: int) -> None:
-        items, now_ms = len(self._learner.item_ids), int(self._data.ts_ms[start])
+        items, now_ms, kin = len(self._learner.item_ids), int(self._data.ts_ms[start]), self._learner.index().kin
         users, wanted = self._data.user[start:stop], self._row[self._data.item[start:stop]]
         hidden = np.zeros((stop - start, items), np.bool_)
         total = np.empty((stop - start, items), np.float32)
@@ -194,6 +195,8 @@ class _Run:
             scores += np.einsum("np,nmp->nm", blend.priors, columns[ages.counts_ms])
             pairs = transitions[ages.counts_ms].weighted(self._learner.pair_weight)
             pairs.add_to(scores, self._recent(ring), blend.transitions)
+            if kin is not None:
+                kin.add_to(scores, self._recent(ring))
             self.found[name].append(ranks(scores, wanted, hidden))
         recent = columns[0][:, :, _SEVEN_DAYS]
         counted = {POPULARITY: total, **{name: columns[0][:, :, place] for place, name in enumerate(RECENT)}}

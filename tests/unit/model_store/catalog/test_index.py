@@ -218,7 +218,7 @@ def with_told(world: World, count: int) -> tuple[World, Told]:
     index = replace(world.index, projection=projection)
     names = [f"told-{number}" for number in range(count)]
     shares = np.tile(np.eye(TOPICS, dtype=np.float32)[1], (count, 1))
-    told = Told(names, [name.title() for name in names], _normal(rng, count, FACET_DIM), shares)
+    told = Told(names, [name.title() for name in names], _normal(rng, count, FACET_DIM), shares, shares[:, :0])
     return replace(world, index=index.joined(told)), told
 
 

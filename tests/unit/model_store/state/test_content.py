@@ -185,9 +185,14 @@ def test_coordinates_of_new_texts_lie_in_the_space_of_the_old() -> None:
 
 def test_what_is_said_twice_of_an_item_counts_once_and_the_first_time() -> None:
     told = Told(
-        ["a", "b", "a"], ["A", "B", "other"], np.eye(3, FACET_DIM, dtype=np.float32), np.zeros((3, 2), np.float32)
+        ["a", "b", "a"],
+        ["A", "B", "other"],
+        np.eye(3, FACET_DIM, dtype=np.float32),
+        np.zeros((3, 2), np.float32),
+        np.arange(6, dtype=np.float32).reshape(3, 2),
     )
     once = told.first_of_each()
     assert (once.ids, once.titles) == (["a", "b"], ["A", "B"])
     assert once.content[:, :2].tolist() == [[1, 0], [0, 1]]
-    assert told.take(np.array([1])).ids == ["b"]
+    some = told.take(np.array([1]))
+    assert (some.ids, some.vectors.tolist()) == (["b"], [[2, 3]])

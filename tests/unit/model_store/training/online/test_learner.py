@@ -20,6 +20,7 @@ from model_store.training.online.examples import Clicks, observe, user_hashes
 from model_store.training.online.learner import OnlineLearner, OnlineRecipe
 
 ITEMS, USERS = 30, 40
+NO_VECTORS = np.zeros((1, 0), np.float32)
 IDS = [f"i{item}" for item in range(ITEMS)]
 # Nobody is more popular than others here, and little time passes.
 RECIPE = OnlineRecipe(rate=5e-3, passes=3, replays=1, dropout=0.0, popularity_weights=(0, 0, 0, 0), vectors_kept=1.0)
@@ -208,7 +209,7 @@ def test_an_item_that_is_told_of_begins_like_those_of_its_content() -> None:
     parts = told_parts()
     learner = OnlineLearner(parts, replace(RECIPE, vectors_kept=1.0))
     shares = np.array([[0.0, 1.0]], np.float32)
-    learner.tell(Told(["new"], ["New"], parts.writes.content[:1], shares))
+    learner.tell(Told(["new"], ["New"], parts.writes.content[:1], shares, shares[:, :0]))
     vectors, _ = learner.vectors_and_bias()
     np.testing.assert_allclose(vectors[:ITEMS], parts.index.vectors, atol=1e-5)
     units = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -225,7 +226,7 @@ def test_what_is_said_later_of_a_known_item_is_taken_in_and_silence_takes_nothin
     learner.meet(["new"])
     assert not learner.content[ITEMS].any()
     content, shares = np.ones((1, FACET_DIM), np.float32), np.array([[1.0, 0.0]], np.float32)
-    learner.tell(Told(["new"], ["New"], content, shares))
+    learner.tell(Told(["new"], ["New"], content, shares, shares[:, :0]))
     learner.tell(Told.nothing(["new"], 2))
     assert learner.item_ids[ITEMS:] == ["new"]
     index = learner.index()
@@ -247,7 +248,9 @@ def test_the_projection_is_learnt_and_goes_on_from_a_version_and_from_a_snapshot
     for other in (from_version, from_snapshot):
         np.testing.assert_allclose(other.vectors_and_bias()[0], made.index.vectors, atol=1e-5)
         np.testing.assert_array_equal(other.index().projection.vectors, made.index.projection.vectors)
-        other.tell(Told(["new"], ["New"], np.ones((1, FACET_DIM), np.float32), np.zeros((1, 2), np.float32)))
+        other.tell(
+            Told(["new"], ["New"], np.ones((1, FACET_DIM), np.float32), np.zeros((1, 2), np.float32), NO_VECTORS)
+        )
     np.testing.assert_allclose(
         from_version.vectors_and_bias()[0][-1], from_snapshot.vectors_and_bias()[0][-1], atol=1e-5
     )

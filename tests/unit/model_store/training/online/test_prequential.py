@@ -110,7 +110,7 @@ def test_what_a_catalogue_tells_of_items_finds_those_nobody_has_clicked() -> Non
     base = met_only(train(first, Recipe(epochs=6, tokens=400), content=content), first)
     recipe = OnlineRecipe(popularity_weights=(0, 0, 0, 0), vectors_kept=1.0)
     of = {}
-    for name, told in (("silent", np.zeros_like(content.coordinates)), ("told", content.coordinates)):
+    for name, told in (("silent", content.silenced()), ("told", content)):
         followed = prequential(data, base, recipe, Plan(half, half, 72, catalogue=told))
         new = followed.clicks_before == 0
         of[name] = float(np.median(followed.ranks["model"][new]))
