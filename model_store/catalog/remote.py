@@ -168,7 +168,9 @@ def _client(access: Access) -> Any:
     if not access.base_url.startswith(("http://", "https://")):
         raise MisconfiguredError(f"{access.base_url!r} is no URL of a service: it begins with https:// or http://")
     key = access.api_key or _NO_KEY
-    return AsyncOpenAI(base_url=access.base_url, api_key=key, timeout=access.timeout_s, max_retries=0)
+    client = AsyncOpenAI(base_url=access.base_url, api_key=key, timeout=access.timeout_s, max_retries=0)
+    _ = client.chat.completions, client.embeddings  # imported on first use, which would be within a request's timeout
+    return client
 
 
 def _sorted(error: Exception, access: Access) -> Exception:
