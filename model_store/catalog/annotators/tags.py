@@ -16,6 +16,9 @@ from model_store.catalog.text import ItemText
 Float32 = npt.NDArray[np.float32]
 
 _NEAREST = 3
+# Cosines of texts that have nothing to do with one another are so large by chance: 1 / sqrt(512) is .04. Nearly all that
+# a sentence model reads in its language is nearer to its topic.
+_LEAST = 0.06
 _TEMPERATURE = 0.1  # of cosines: one that is 0.1 nearer weighs e times as much
 
 
@@ -24,7 +27,7 @@ class TagAnnotator:
     descriptions its text is nearest to.
 
     All that an encoder is given has something in common, some encoders' vectors much. So what topics have in common is
-    taken away first, and only topics that are nearer than the average one count. With one topic there is nothing left.
+    taken away first, and only topics that are then nearer than chance count. With one topic there is nothing left.
     """
 
     def __init__(self, taxonomy: Taxonomy, encoder: TextEncoder | None = None) -> None:
@@ -59,7 +62,7 @@ class TagAnnotator:
         return [self._nearest(row) for row in cosines]
 
     def _nearest(self, cosines: Float32) -> Annotation:
-        best = [int(topic) for topic in np.argsort(-cosines, kind="stable")[:_NEAREST] if cosines[topic] > 0]
+        best = [int(topic) for topic in np.argsort(-cosines, kind="stable")[:_NEAREST] if cosines[topic] > _LEAST]
         if not best:
             return Annotation()
         odds = [math.exp((float(cosines[topic]) - float(cosines[best[0]])) / _TEMPERATURE) for topic in best]

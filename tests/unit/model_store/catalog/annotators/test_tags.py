@@ -90,6 +90,7 @@ def test_real_vectors(title: str) -> None:
 
 def test_what_says_nothing_has_no_topics() -> None:
     annotator = TagAnnotator(TAXONOMY, HashingEncoder())
+    assert annotator.annotate([ItemText("3", "Жук"), ItemText("4", "Oxymoron")]) == [Annotation()] * 2
     assert annotator.annotate([ItemText("1", "…"), ItemText("2", "")]) == [Annotation()] * 2
     single = TagAnnotator(Taxonomy(TAXONOMY.topics[:1]), HashingEncoder())
     assert single.annotate([ItemText("1", "A bank")]) == [Annotation()]
