@@ -95,7 +95,8 @@ class ChatAnnotator:
 
 
 def _text(item: ItemText) -> str:
-    return "\n".join((item.title, *item.tags, item.description))
+    part = prompt.shown(item)
+    return "\n".join((part.title, *part.tags, part.description))
 
 
 def _decoded(content: str) -> _Said:

@@ -56,13 +56,24 @@ class Prompt:
         return Question(system, f"{begin}\n{as_data(item)}\n{end}", "annotation", schema(self.taxonomy))
 
 
+def shown(item: ItemText) -> ItemText:
+    """The part of an item that is read at all, twice as long as what is shown of it: blanks are dropped afterwards."""
+    return ItemText(
+        item.item_id,
+        item.title[: 2 * _TITLE],
+        item.description[: 2 * _DESCRIPTION],
+        tuple(tag[: 2 * _TAG] for tag in item.tags[:_TAGS]),
+    )
+
+
 def as_data(item: ItemText) -> str:
     """An item as JSON on one line: of bounded length, without control characters, and without angle brackets, which
     mark speakers for some models."""
+    part = shown(item)
     fields = {
-        "title": _bounded(item.title, _TITLE),
-        "tags": [_bounded(tag, _TAG) for tag in item.tags[:_TAGS]],
-        "description": _bounded(item.description, _DESCRIPTION),
+        "title": _bounded(part.title, _TITLE),
+        "tags": [_bounded(tag, _TAG) for tag in part.tags],
+        "description": _bounded(part.description, _DESCRIPTION),
     }
     return json.dumps(fields, ensure_ascii=False).replace("<", "\\u003c").replace(">", "\\u003e")
 
@@ -85,7 +96,7 @@ def _described(taxonomy: Taxonomy) -> str:
 
 
 def _bounded(text: str, longest: int) -> str:
-    return " ".join(_NO_TEXT.sub(" ", text[: 2 * longest]).split())[:longest]
+    return " ".join(_NO_TEXT.sub(" ", text).split())[:longest]
 
 
 _LIMITS = f"{MAX_AUDIENCE} {MAX_MOOD} {MAX_RELATED} {MAX_CONCEPT} {_TITLE} {_DESCRIPTION} {_TAG} {_TAGS}"
