@@ -16,8 +16,8 @@ from model_store.catalog.text import ItemText
 Float32 = npt.NDArray[np.float32]
 
 _NEAREST = 3
-# Cosines of texts that have nothing to do with one another are so large by chance: 1 / sqrt(512) is .04. Nearly all that
-# a sentence model reads in its language is nearer to its topic.
+# Cosines of texts that have nothing to do with one another are so large by chance: 1 / sqrt(512) is .04. Nearly all
+# that a sentence model reads in its language is nearer to its topic.
 _LEAST = 0.06
 _TEMPERATURE = 0.1  # of cosines: one that is 0.1 nearer weighs e times as much
 
