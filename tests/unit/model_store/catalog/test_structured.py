@@ -26,7 +26,7 @@ from tests.fake_openai import (
 QUESTION = Question("You sort.", "A film", "answer", {"type": "object"}, output_tokens=50)
 
 
-def model(server: FakeOpenAI, timeout_s: float = 5.0) -> StructuredChat:
+def model(server: FakeOpenAI, timeout_s: float = 60.0) -> StructuredChat:
     return StructuredChat(Access(server.url, "m", "key", timeout_s))
 
 

@@ -111,7 +111,7 @@ def house(
     folder: Path,
     clock: Clock | None = None,
     limits: Limits | None = None,
-    timeout_s: float = 5.0,
+    timeout_s: float = 60.0,
     attempts: int = 2,
     failures: int = 100,
     concurrency: int = 1,
@@ -174,7 +174,7 @@ def test_answers_come_in_the_order_of_the_items(tmp_path: Path) -> None:
 
 def test_several_items_are_asked_about_at_once(tmp_path: Path) -> None:
     """Nobody is answered before three have asked."""
-    together = threading.Barrier(3, timeout=10)
+    together = threading.Barrier(3, timeout=60)
 
     def waiting(handler: _Handler, asked: Asked) -> None:
         together.wait()
