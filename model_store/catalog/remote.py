@@ -134,7 +134,8 @@ class Remote:
         if self._loop.is_closed():
             raise UnavailableError(f"{self.access.model}: closed")
         try:
-            return asyncio.run_coroutine_threadsafe(self._bounded(request), self._loop).result()
+            asked = asyncio.run_coroutine_threadsafe(self._bounded(request), self._loop)
+            return asked.result(self.access.timeout_s + _CLOSING_S)  # a loop that was just closed answers nobody
         except CancelledError:
             raise UnavailableError(f"{self.access.model}: closed") from None
         except TimeoutError:

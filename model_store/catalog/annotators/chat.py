@@ -27,7 +27,7 @@ class UnfitError(RefusedError):
 
 class _Topic(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str
-    weight: Annotated[float, msgspec.Meta(ge=0, le=1)]
+    weight: Annotated[float, msgspec.Meta(ge=0, le=100)]  # they are scaled anyway, and some count in per cent
 
 
 _Concept = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_CONCEPT)]

@@ -50,6 +50,11 @@ def test_a_good_answer(annotator: ChatAnnotator) -> None:
     )
 
 
+def test_weights_in_per_cent(annotator: ChatAnnotator) -> None:
+    topics = [{"name": "Crime", "weight": 60}, {"name": "Drama", "weight": 20}]
+    assert annotator.read(said(topics=topics), HEAT).topics == (("Crime", 0.75), ("Drama", 0.25))
+
+
 def test_an_item_may_fit_no_topic(annotator: ChatAnnotator) -> None:
     assert annotator.read(said(topics=[]), HEAT).topics == ()
 
@@ -63,7 +68,7 @@ def test_words_around_the_object_are_left_away(annotator: ChatAnnotator) -> None
     [
         ({"topics": [{"name": "Western", "weight": 1}]}, "topics"),
         ({"topics": [{"name": "crime", "weight": 1}]}, "topics"),
-        ({"topics": [{"name": "Crime", "weight": 2}]}, "schema"),
+        ({"topics": [{"name": "Crime", "weight": 101}]}, "schema"),
         ({"topics": [{"name": "Crime", "weight": -0.1}]}, "schema"),
         ({"topics": [{"name": "Crime", "weight": 0}]}, "schema"),
         ({"topics": [{"name": "Crime", "weight": 0.5}] * 2}, "schema"),
