@@ -51,8 +51,8 @@ class SentenceEncoder:
 
     @staticmethod
     def load(folder: Path | None = None, threads: int = 1) -> "SentenceEncoder":
-        """The model out of the wheels, or the one in `folder`. A second, and 200 MB; 340 once
-        it has read long texts.
+        """The model out of the wheels, or the one in `folder`. A second, and 200 MB; 340 once it has
+        read long texts.
 
         Raises MisconfiguredError where the extra `text` is missing, or a file is missing, broken or another one.
         """

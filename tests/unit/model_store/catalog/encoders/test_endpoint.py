@@ -181,7 +181,11 @@ def test_another_dimension_than_before_needs_a_person() -> None:
 
 def test_an_answer_without_an_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("model_store.catalog.remote._LARGEST_ANSWER", 1_000)
-    with FakeOpenAI(usual=raw(b" " * 5_000)) as server, encoder(server) as remote, pytest.raises(RefusedError):
+    with (
+        FakeOpenAI(usual=raw(b" " * 5_000)) as server,
+        encoder(server) as remote,
+        pytest.raises(RefusedError, match="more than 1000 bytes"),
+    ):
         remote.encode(["a"])
 
 
