@@ -48,6 +48,7 @@ class ChatAnnotator:
 
     def __init__(self, chat: StructuredChat, taxonomy: Taxonomy) -> None:
         self._chat, self._taxonomy, self._prompt = chat, taxonomy, Prompt(taxonomy)
+        self._fingerprint = taxonomy.fingerprint()
 
     @property
     def model(self) -> str:
@@ -55,7 +56,7 @@ class ChatAnnotator:
 
     def key(self, item: ItemText) -> str:
         """Of what an answer depends on: the item's words, the taxonomy, the model and the prompt."""
-        return "/".join((item.content_hash(), self._taxonomy.fingerprint(), prompt.VERSION, self.model))
+        return "/".join((item.content_hash(), self._fingerprint, prompt.VERSION, self.model))
 
     def question(self, item: ItemText) -> Question:
         """Raises UnfitError for a text that speaks to the model."""
