@@ -118,7 +118,7 @@ def cut_off(handler: _Handler, _: Asked) -> None:
 
 def hanging(handler: _Handler, _: Asked) -> None:
     """Takes the request and says nothing."""
-    handler.fake.released.wait(30)
+    handler.fake.released.wait(300)
 
 
 def dripping(handler: _Handler, _: Asked) -> None:

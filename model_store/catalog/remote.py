@@ -134,7 +134,8 @@ class Remote:
         if self._loop.is_closed():
             raise UnavailableError(f"{self.access.model}: closed")
         try:
-            return asyncio.run_coroutine_threadsafe(self._bounded(request), self._loop).result()
+            asked = asyncio.run_coroutine_threadsafe(self._bounded(request), self._loop)
+            return asked.result(self.access.timeout_s + _CLOSING_S)  # a loop that was just closed answers nobody
         except CancelledError:
             raise UnavailableError(f"{self.access.model}: closed") from None
         except TimeoutError:
@@ -168,7 +169,9 @@ def _client(access: Access) -> Any:
     if not access.base_url.startswith(("http://", "https://")):
         raise MisconfiguredError(f"{access.base_url!r} is no URL of a service: it begins with https:// or http://")
     key = access.api_key or _NO_KEY
-    return AsyncOpenAI(base_url=access.base_url, api_key=key, timeout=access.timeout_s, max_retries=0)
+    client = AsyncOpenAI(base_url=access.base_url, api_key=key, timeout=access.timeout_s, max_retries=0)
+    _ = client.chat.completions, client.embeddings  # imported on first use, which would be within a request's timeout
+    return client
 
 
 def _sorted(error: Exception, access: Access) -> Exception:

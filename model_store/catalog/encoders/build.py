@@ -20,8 +20,9 @@ class EncoderConfig:
     """Which encoder, and what it needs to know.
 
     Attributes:
-        kind: `hashing` needs nothing and reads any script; `sentence` is the best for English; `multilingual` reads a
-            hundred languages and is slower; `endpoint` is any service that speaks OpenAI's protocol.
+        kind: `hashing` needs nothing and finds the same words in any script, not the same meaning; `sentence` is for
+            English; `multilingual` reads a hundred languages, an eighth as fast; `endpoint` is any service that speaks
+            OpenAI's protocol.
         dimension: of `hashing`, and of `endpoint` where known; 0 for the usual one, or the one that it answers with.
         folder: of `sentence`: with `model.onnx` and `tokenizer.json` instead of what the extra brings.
         threads: of `sentence` and `multilingual`.
@@ -41,8 +42,8 @@ class EncoderConfig:
 
 
 def build_encoder(config: EncoderConfig) -> TextEncoder:
-    """Ready to encode. Raises MisconfiguredError for what a person must mend: a missing extra, a broken file, an URL
-    that is none."""
+    """Ready to encode; that of an endpoint may be closed. Raises MisconfiguredError for what a person must mend: a
+    missing extra, a broken file, an URL that is none."""
     match config.kind:
         case "hashing":
             return HashingEncoder(config.dimension or DIMENSION)

@@ -108,7 +108,8 @@ def _read(body: bytes, count: int) -> Float32:
         raise RefusedError(f"the answer is no list of vectors of one length: {error}"[:300]) from error
     if [one.index for one in found] != list(range(count)):
         raise RefusedError(f"{len(found)} vectors for {count} texts, or not one for each")
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True) if vectors.ndim == 2 else np.zeros(1)
+    with np.errstate(over="ignore"):
+        lengths = np.linalg.norm(vectors, axis=1, keepdims=True) if vectors.ndim == 2 else np.zeros(1)
     if not (np.isfinite(lengths).all() and (lengths > 0).all()):
         raise RefusedError("a vector is empty, zero or not finite")
     return (vectors / lengths).astype(np.float32)

