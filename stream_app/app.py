@@ -29,7 +29,7 @@ from stream_app.publishing import Publishing
 from stream_app.refresh import Voice
 from stream_app.rehearsal import rehearse
 from stream_app.settings import Settings
-from stream_app.shelf import KnowledgeFeed, shelf_of
+from stream_app.shelf import Catalogue as Told
 from stream_app.sinks.changelog import KafkaChangelog
 from stream_app.sinks.dead_letters import FloodGuard, KafkaDeadLetters
 from stream_app.sinks.kafka_batches import wall_clock_ms
@@ -220,9 +220,7 @@ def run_worker(settings: Settings, model: InterestModel) -> NoReturn:
     metrics.health.warm = True
     _settle_interpreter()
     stop_when_refused()
-    catalogue = KnowledgeFeed(settings, shelf_of(model), metrics)
-    log.info("the catalogue is known", items=len(catalogue.catch_up()))
-    app = build_app(settings, model, metrics, catalogue)
+    app = build_app(settings, model, metrics, Told.follow(settings, model, metrics))
     log.info("starting", kafka=settings.kafka.bootstrap, group=settings.kafka.consumer_group, model=model.version)
     faust.Worker(app, override_logging=False, redirect_stdouts=False).execute_from_commandline()
     sys.stdout.flush()

@@ -5,7 +5,7 @@ The knowledge topic is followed from its beginning, in no group: whoever reads s
 
 import time
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -182,12 +182,24 @@ class Metrics(Protocol):
     knowledge_unused: Counter
 
 
-class KnowledgeFeed:
-    """Fills a shelf from the knowledge topic. One thread at a time."""
+class Taker(Protocol):
+    """Who takes knowledge in: a `Shelf`, or another."""
 
-    def __init__(self, settings: Settings, shelf: Shelf, metrics: Metrics) -> None:
+    unreadable: int
+    foreign: int
+
+    def __len__(self) -> int: ...
+
+    def take(self, key: bytes | None, value: bytes | None, /) -> str | None:
+        """See `Shelf.take`."""
+
+
+class KnowledgeFeed:
+    """Hands the knowledge topic to who takes it in. One thread at a time."""
+
+    def __init__(self, settings: Settings, taker: Taker, metrics: Metrics) -> None:
         """Raises `KafkaUnreachableError`."""
-        self.shelf, self._topic, self._metrics = shelf, settings.kafka.topics.knowledge, metrics
+        self._taker, self._topic, self._metrics = taker, settings.kafka.topics.knowledge, metrics
         with reaching(settings, KafkaError, ValueError):
             self._consumer = KafkaConsumer(
                 bootstrap_servers=settings.kafka.bootstrap.split(","),
@@ -216,25 +228,21 @@ class KnowledgeFeed:
             )
         return found
 
-    def put_into(self, model: InterestModel) -> InterestModel:
-        """See `Shelf`."""
-        return self.shelf.put_into(model)
-
     def poll(self, timeout_s: float) -> set[str]:
         """Take in what has come, waiting for some no longer than `timeout_s`. Returns the items that it was about."""
         if not self._at:
             return set()
         fetched: dict[Any, list[Any]] = self._consumer.poll(timeout_ms=int(timeout_s * 1000), max_records=POLL_RECORDS)
-        unreadable, foreign = self.shelf.unreadable, self.shelf.foreign
-        changed = {self.shelf.take(record.key, record.value) for records in fetched.values() for record in records}
-        if self.shelf.unreadable > unreadable:
+        unreadable, foreign = self._taker.unreadable, self._taker.foreign
+        changed = {self._taker.take(record.key, record.value) for records in fetched.values() for record in records}
+        if self._taker.unreadable > unreadable:
             log.warning(
                 "records of the knowledge topic cannot be read, what was known of those items stays",
-                topic=self._topic, records=self.shelf.unreadable - unreadable,
+                topic=self._topic, records=self._taker.unreadable - unreadable,
             )  # fmt: skip
-        self._metrics.catalogue_items.set(len(self.shelf))
-        self._metrics.knowledge_unused.labels("unreadable").inc(self.shelf.unreadable - unreadable)
-        self._metrics.knowledge_unused.labels("foreign").inc(self.shelf.foreign - foreign)
+        self._metrics.catalogue_items.set(len(self._taker))
+        self._metrics.knowledge_unused.labels("unreadable").inc(self._taker.unreadable - unreadable)
+        self._metrics.knowledge_unused.labels("foreign").inc(self._taker.foreign - foreign)
         return {item for item in changed if item is not None}
 
     def catch_up(self) -> set[str]:
@@ -260,3 +268,28 @@ class KnowledgeFeed:
 
 def _rows(rows: list[Float32], width: int) -> Float32:
     return np.stack(rows) if rows else np.zeros((0, width), np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """A shelf that fills (`versions.Catalogue`)."""
+
+    shelf: Shelf
+    feed: KnowledgeFeed
+
+    @staticmethod
+    def follow(settings: Settings, model: InterestModel, metrics: Metrics) -> "Catalogue":
+        """With all that was told so far. Raises `KafkaUnreachableError`, KafkaError."""
+        shelf = shelf_of(model)
+        catalogue = Catalogue(shelf, KnowledgeFeed(settings, shelf, metrics))
+        catalogue.feed.catch_up()
+        log.info("the catalogue is known", items=len(shelf))
+        return catalogue
+
+    def news(self) -> bool:
+        """Whether anything was said since the last call."""
+        return bool(self.feed.news())
+
+    def put_into(self, model: InterestModel) -> InterestModel:
+        """See `Shelf`."""
+        return self.shelf.put_into(model)

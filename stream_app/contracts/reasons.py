@@ -18,7 +18,10 @@ class Reason(StrEnum):
     WRONG_TYPE = ("wrong_type", "A field has another JSON type than the contract: numbers unquoted, ids as strings.")
     MISSING_FIELD = ("missing_field", "A required field is absent: send every field of the contract.")
     UNKNOWN_VALUE = ("unknown_value", "A field is none of the words it may be: use those that the message lists.")
-    KEY_MISMATCH = ("key_mismatch", "The Kafka key is not the user id: key every record by the UTF-8 of its user_id.")
+    KEY_MISMATCH = (
+        "key_mismatch",
+        "The Kafka key is not the user id, or of an item not the item id: key every record by the UTF-8 of that.",
+    )
     BAD_ID = ("bad_id", "An id is empty, longer than 256 bytes or has control characters: send a clean, short id.")
     OUT_OF_RANGE = ("out_of_range", "A number is not finite or outside its range: send one within the stated limits.")
     TS_IN_FUTURE = ("ts_in_future", "The event time is too far in the future: send UTC milliseconds, check the clock.")

@@ -87,7 +87,7 @@ def judge(kind: Kind, record: Record, limits: Limits, now_ms: int) -> Event | Re
     try:
         event: Event = DECODERS[kind].decode(value)
     except UNDECODABLE as error:
-        return Rejected(*_decoding_fault(error), record)
+        return Rejected(*decoding_fault(error), record)
     fault = (
         _id_fault(event)
         or _key_fault(event, record, limits)
@@ -97,7 +97,8 @@ def judge(kind: Kind, record: Record, limits: Limits, now_ms: int) -> Event | Re
     return Rejected(*fault, record) if fault else event
 
 
-def _decoding_fault(error: Exception) -> tuple[Reason, str]:
+def decoding_fault(error: Exception) -> tuple[Reason, str]:
+    """Why bytes are no JSON of the wanted shape; `error` is one of `UNDECODABLE`."""
     text = str(error)
     if isinstance(error, RecursionError):
         return Reason.NOT_JSON, "the JSON is nested too deeply"

@@ -21,7 +21,7 @@ from model_store.training.online.examples import Clicks, observe, user_hashes
 from model_store.training.online.guard import HeldOut
 from model_store.training.online.learner import OnlineLearner
 from stream_app.settings import Settings
-from stream_app.shelf import KnowledgeFeed
+from stream_app.shelf import Catalogue
 from stream_app.trainer.feed import Feed, Helping
 from stream_app.trainer.metrics import TrainerMetrics
 from stream_app.trainer.publisher import Publisher
@@ -59,7 +59,7 @@ class Trainer:
         learner: OnlineLearner,
         publisher: Publisher,
         feed: Feed,
-        catalogue: KnowledgeFeed,
+        catalogue: Catalogue,
         snapshots: Snapshots,
         metrics: TrainerMetrics,
     ) -> None:
@@ -92,7 +92,7 @@ class Trainer:
     def close(self) -> None:
         """Leave Kafka. No snapshot is taken."""
         self._feed.close()
-        self._catalogue.close()
+        self._catalogue.feed.close()
 
     def turn(self) -> None:
         """Read what has come, and do what is due."""
@@ -110,12 +110,12 @@ class Trainer:
 
     def hear_all(self) -> None:
         """Take in all that the catalogue has told so far."""
-        items = self._catalogue.catch_up()
+        items = self._catalogue.feed.catch_up()
         self._take_in(items)
         log.info("the catalogue is known", items=len(items))
 
     def _hear(self) -> None:
-        items = self._catalogue.poll(0)
+        items = self._catalogue.feed.poll(0)
         if items:
             self._take_in(items)
 

@@ -14,7 +14,7 @@ from model_store.training.online.learner import OnlineLearner, OnlineRecipe
 from stream_app.intake import limits_of
 from stream_app.settings import Settings
 from stream_app.settings import Trainer as Policy
-from stream_app.shelf import KnowledgeFeed, Shelf
+from stream_app.shelf import Catalogue, KnowledgeFeed, Shelf
 from stream_app.trainer.feed import Feed
 from stream_app.trainer.loop import Trainer
 from stream_app.trainer.metrics import TrainerMetrics
@@ -69,7 +69,8 @@ def build_trainer(
     publisher = Publisher(registry, served, settings.trainer, metrics, _folder(settings) / "whole")
     feed = Feed(settings, limits_of(settings), _offsets(snapshot.progress.offsets) if snapshot else {})
     generation = parts.writes, parts.decays
-    catalogue = KnowledgeFeed(settings, Shelf(parts.writes.space, parts.topics, vectors=True), metrics)
+    shelf = Shelf(parts.writes.space, parts.topics, vectors=True)
+    catalogue = Catalogue(shelf, KnowledgeFeed(settings, shelf, metrics))
     trainer = Trainer(settings, generation, base, learner, publisher, feed, catalogue, snapshots, metrics)
     if snapshot:
         learner.restore(snapshot.learner)

@@ -1,0 +1,1 @@
+"""The catalogue service: from what producers say of items to knowledge, put where workers and services read."""

@@ -1,0 +1,57 @@
+"""What is known of items already, and what a new word of the producer changes of it."""
+
+from enum import Enum
+
+from stream_app.contracts.items import Item
+from stream_app.contracts.knowledge import Knowledge, decode
+
+
+class Change(Enum):
+    """What is to be done about an item."""
+
+    NOTHING = "known"
+    FACTS = "updated"
+    """Its text is what it was: nothing is asked of an encoder or a language model."""
+    TEXT = "described"
+    DELETED = "deleted"
+
+
+class Known:
+    """All knowledge, by item id, as it stands on its topic (`shelf.Taker`)."""
+
+    def __init__(self) -> None:
+        self.items: dict[str, Knowledge] = {}
+        self.unreadable = self.foreign = 0
+
+    def __len__(self) -> int:
+        return sum(not knowledge.deleted for knowledge in self.items.values())
+
+    def take(self, _key: bytes | None, value: bytes | None) -> str | None:
+        """Take in one record, in the order of its partition. Returns whose it was; None if it said nothing."""
+        try:
+            knowledge = decode(value or b"")
+        except ValueError:
+            self.unreadable += 1
+            return None
+        self.items[knowledge.item_id] = knowledge
+        return knowledge.item_id
+
+    def change(self, item: Item, encoder: str) -> Change:
+        """What the producer's word changes, where `encoder` makes the vectors."""
+        known = self.items.get(item.item_id)
+        if item.deleted:
+            return Change.NOTHING if known and known.deleted else Change.DELETED
+        if known is None or known.deleted or known.encoder != encoder:
+            return Change.TEXT
+        if known.content_hash != item.text.content_hash():
+            return Change.TEXT
+        same = (known.creator_id, known.published_at) == (item.creator_id, item.published_at)
+        return Change.NOTHING if same else Change.FACTS
+
+    def origin(self, item_id: str, encoder: str, vector: str) -> str:
+        """The packed vector that states sum for an item which has this one now; "" where it is the same."""
+        known = self.items.get(item_id)
+        if known is None or known.deleted or known.encoder != encoder:
+            return ""
+        first = known.origin or known.vector
+        return "" if first == vector else first
