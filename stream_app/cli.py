@@ -11,6 +11,7 @@ import typer
 
 from stream_app.commands import (
     bench,
+    catalog,
     demo,
     doctor,
     evaluate,
@@ -45,6 +46,7 @@ app.command(rich_help_panel="Start here")(demo.demo)
 app.command(rich_help_panel="Start here")(doctor.doctor)
 app.command(rich_help_panel="Run")(worker.worker)
 app.command(rich_help_panel="Run")(trainer.trainer)
+app.command(rich_help_panel="Run")(catalog.catalog)
 app.add_typer(topics.app, name="topics", rich_help_panel="Run")
 app.add_typer(offsets.app, name="offsets", rich_help_panel="Run")
 app.command(rich_help_panel="Run")(replay.replay)

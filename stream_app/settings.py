@@ -220,6 +220,49 @@ class Trainer(Section):
     seed: Annotated[int, Field(ge=0)] = 0
 
 
+class Encoder(Section):
+    """What reads item texts; see `model_store.catalog.encoders.build.EncoderConfig`. `hashing` needs nothing,
+    `sentence` the extra `text`, `multilingual` the extra of that name, `endpoint` the extra `llm`, `base_url` and
+    `model`. Another one means new vectors for all items, and a new generation of the model."""
+
+    kind: Literal["hashing", "sentence", "multilingual", "endpoint"] = "hashing"
+    dimension: Annotated[int, Field(ge=0)] = 0
+    folder: Path | None = None
+    threads: Positive = 1
+    base_url: str = ""
+    model: str = ""
+    api_key: SecretStr = SecretStr("")
+    timeout_s: PositiveFloat = 20.0
+    attempts: Positive = 4
+    batch: Positive = 64
+
+
+class Annotator(Section):
+    """A language model that says what items are about (any endpoint of OpenAI's protocol, extra `llm`). Without a
+    `model` the items' tags do. It is never asked twice for the same text, nor more than the limits allow."""
+
+    base_url: str = ""
+    model: str = ""
+    api_key: SecretStr = SecretStr("")
+    timeout_s: PositiveFloat = 30.0
+    attempts: Positive = 3
+    concurrency: Positive = 4
+    requests_per_hour: Annotated[int, Field(ge=0)] = 1_000
+    tokens_per_hour: Annotated[int, Field(ge=0)] = 2_000_000
+    requests_per_day: Annotated[int, Field(ge=0)] = 10_000
+    tokens_per_day: Annotated[int, Field(ge=0)] = 20_000_000
+
+
+class Catalog(Section):
+    """The catalogue service. `taxonomy`: a TOML file of topics (`interest taxonomy` makes a first one); without it
+    the topics are those of the served model. `batch_items`: how many are described at once."""
+
+    encoder: Encoder = Encoder()
+    annotator: Annotator = Annotator()
+    taxonomy: Path | None = None
+    batch_items: Positive = 256
+
+
 class Recommend(Section):
     enabled: bool = True
     items: Annotated[int, Field(gt=0, le=10)] = 10
@@ -275,6 +318,7 @@ class Settings(BaseSettings):
     flush: Flush = Flush()
     recommend: Recommend = Recommend()
     trainer: Trainer = Trainer()
+    catalog: Catalog = Catalog()
     accept: Accept = Accept()
     metrics: Metrics = Metrics()
     health: Health = Health()

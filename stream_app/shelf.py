@@ -216,12 +216,13 @@ class KnowledgeFeed:
         if self._at:
             self._consumer.seek_to_beginning(*self._at)
 
-    def news(self) -> bool:
-        """Take in all that has come; whether that was anything. What Kafka refuses is tried again at the next call."""
-        found = False
+    def news(self, wait_s: float = _WAIT_S) -> set[str]:
+        """Take in all that has come, waiting that long for more. Returns the items that it was about. What Kafka
+        refuses now is tried again at the next call."""
+        found: set[str] = set()
         try:
-            while self.poll(_WAIT_S):
-                found = True
+            while items := self.poll(wait_s):
+                found |= items
         except KafkaError as error:
             log.warning(
                 "the knowledge topic cannot be read now, what was known stays", topic=self._topic, why=str(error)

@@ -52,7 +52,7 @@ class Describer:
         for item, vector, said in zip(new, vectors, self.annotator.annotate([one.text for one in new]), strict=True):
             made.append(self._knowledge(item, vector, said, known, now_ms))
         outcomes = {change.value: sum(one is change for _, one in changes) for change in Change}
-        return Described(made, outcomes, vectors.count(None))
+        return Described(made, outcomes, sum(vector is None for vector in vectors))
 
     def _vectors(self, items: Sequence[Item]) -> list[Float32 | None]:
         """None for a text that the encoder refuses."""

@@ -7,6 +7,7 @@
 | `rec:{user_id}`      | string | the latest recommendation event, JSON                                     |
 | `interest:model`     | hash   | the model that is in use, the fields of `ModelField`                      |
 | `interest:serving`   | string | which generation to read, JSON (`generations.Serving`); without it the 1st |
+| `item:{item_id}`     | hash   | what is known of an item, the fields of `ItemField`; of all generations    |
 
 The braces are part of the keys: Redis Cluster hashes what is between them, so a user's keys lie in one slot.
 Those are the keys of the first generation. The others have a prefix before the brace, `interest:g2:{user_id}`,
@@ -25,7 +26,7 @@ FACETS = ("vector", "behaviour", "social", "content")
 VECTOR_BYTES = 4 * DIM
 TOP_TOPICS = 10
 
-_INTEREST, _REC, _OPEN, _CLOSE = b"interest:", b"rec:", b"{", b"}"
+_INTEREST, _REC, _ITEM, _OPEN, _CLOSE = b"interest:", b"rec:", b"item:", b"{", b"}"
 _ESCAPED = {b"}": b"%7D", b"%": b"%25"}
 _UNESCAPED = {escaped: first for first, escaped in _ESCAPED.items()}
 
@@ -58,6 +59,21 @@ class ModelField(StrEnum):
     UPDATED_AT = "updated_at"
 
 
+class ItemField(StrEnum):
+    """Fields of `item:{item_id}`. It has no time to live: an item that nobody touches is in the catalogue all the same.
+    When the item is deleted, the key goes."""
+
+    TITLE = "title"
+    TOPICS = "topics"  # JSON object, name -> weight, heaviest first; weights sum to 1
+    AUDIENCE = "audience"  # one line, whom it is for; empty where nobody has said
+    MOOD = "mood"  # one or two words, likewise
+    CREATOR = "creator_id"
+    PUBLISHED_AT = "published_at"  # ms; 0 where nobody has said
+    CONTENT = "content"  # the encoder's vector, little-endian float32; empty where the text says nothing
+    ENCODER = "encoder"  # whose it is: those of two encoders cannot be compared
+    UPDATED_AT = "updated_at"  # wall-clock ms of what is known
+
+
 class ModelCard(msgspec.Struct, frozen=True):
     """What `interest:model` says: how to read every user's hash."""
 
@@ -88,6 +104,11 @@ def user_of(key: bytes) -> bytes:
 def recommendation_key(user_id: bytes, generation: int = FIRST) -> bytes:
     """Key of the user's latest recommendation."""
     return _opening(_REC, generation) + _tagged(user_id) + _CLOSE
+
+
+def item_key(item_id: bytes) -> bytes:
+    """Key of what is known of an item."""
+    return _ITEM + _OPEN + _tagged(item_id) + _CLOSE
 
 
 def interest_keys(user_ids: list[bytes], generation: int = FIRST) -> list[bytes]:

@@ -1,0 +1,150 @@
+"""What the catalogue service does, batch by batch: read, describe, publish, write to Redis, and only then commit."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import structlog
+from kafka.errors import KafkaError
+from redis import RedisError
+from tenacity import RetryCallState, RetryError, Retrying, retry_if_exception_type, wait_exponential_jitter
+from tenacity.nap import sleep_using_event
+from tenacity.stop import stop_when_event_set
+
+from model_store.catalog.errors import UnavailableError
+from stream_app.catalog.describe import Described, Describer
+from stream_app.catalog.feed import ItemFeed
+from stream_app.catalog.known import Known
+from stream_app.catalog.metrics import CatalogMetrics
+from stream_app.catalog.sinks import ItemHashes, KnowledgeTopic
+from stream_app.contracts.items import Item, judge_item
+from stream_app.contracts.knowledge import encode
+from stream_app.contracts.validity import Record, Rejected
+from stream_app.shelf import KnowledgeFeed
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+POLL_S = 0.5
+_LONGEST_WAIT_S = 30.0
+_REFILLED = 1_000
+
+
+class Catalog:
+    """Feed, knowledge and sinks. One thread.
+
+    What was read is committed once its knowledge is acknowledged and in Redis, so whatever ends the process, nothing is
+    lost; what is read again is known by then, and costs nothing.
+    """
+
+    def __init__(
+        self,
+        feed: ItemFeed,
+        others: KnowledgeFeed,
+        known: Known,
+        describer: Describer,
+        topic: KnowledgeTopic,
+        hashes: ItemHashes,
+        metrics: CatalogMetrics,
+        stop: threading.Event,
+    ) -> None:
+        """`others`: what processes beside this one have found out, and this one before."""
+        self._feed, self._others, self._known, self._describer = feed, others, known, describer
+        self._topic, self._hashes, self._metrics, self._stop = topic, hashes, metrics, stop
+
+    def run(self, *, once: bool = False, report: Callable[[int, int], None] = lambda _done, _left: None) -> None:
+        """Until told to stop; with `once` until nothing is left to read. `report` gets the items done and left.
+
+        Raises MisconfiguredError.
+        """
+        done = 0
+        while not self._stop.is_set():
+            done += self.turn()
+            left = self._feed.lag()
+            self._metrics.lag.set(left)
+            report(done, left)
+            if once and self._feed.is_assigned() and not left:
+                return
+
+    def refill_redis(self) -> int:
+        """Write all that is known into Redis once more; returns how many items that are. Raises RedisError."""
+        everything = list(self._known.items.values())
+        for start in range(0, len(everything), _REFILLED):
+            self._hashes.write(everything[start : start + _REFILLED])
+        return len(everything)
+
+    def turn(self) -> int:
+        """One batch; returns how many records that were. Raises MisconfiguredError."""
+        self._metrics.beat()
+        self._others.news(0.0)
+        records = self._feed.poll(POLL_S)
+        if not records:
+            return 0
+        items, rejected = judged(records)
+        try:
+            described = self._patiently("encoder", "describe", lambda: self._described(items))
+            self._patiently("kafka", "publish", lambda: self._topic.write(described.knowledge, rejected))
+            self._patiently("redis", "redis", lambda: self._hashes.write(described.knowledge))
+        except _Stopping:
+            return 0
+        for one in described.knowledge:
+            self._known.take(None, encode(one))
+        self._feed.commit()
+        self._count(described, len(rejected))
+        return len(records)
+
+    def _described(self, items: Sequence[Item]) -> Described:
+        return self._describer.describe(items, self._known, int(time.time() * 1000))
+
+    def _patiently(self, what: str, stage: str, work: Callable[[], T]) -> T:
+        """The result, however long it takes until it is there. Raises _Stopping if it is time to stop before."""
+
+        def say(state: RetryCallState) -> None:
+            self._metrics.beat()
+            self._metrics.waiting = what
+            self._metrics.retries.labels(what).inc()
+            why = str(state.outcome.exception())[:300] if state.outcome else ""
+            log.warning(
+                f"{what} does not answer; it is tried again, nothing is lost", attempts=state.attempt_number, why=why
+            )
+
+        retrying = Retrying(
+            retry=retry_if_exception_type((UnavailableError, RedisError, KafkaError)),
+            wait=wait_exponential_jitter(multiplier=0.2, max=_LONGEST_WAIT_S),
+            sleep=sleep_using_event(self._stop),
+            stop=stop_when_event_set(self._stop),
+            before_sleep=say,
+            retry_error_cls=_Stopping,
+        )
+        with self._metrics.stage.labels(stage).time():
+            found: T = retrying(work)
+        self._metrics.waiting = ""
+        return found
+
+    def _count(self, described: Described, rejected: int) -> None:
+        for outcome, items in described.outcomes.items():
+            self._metrics.items.labels(outcome).inc(items)
+        self._metrics.items.labels("dead_lettered").inc(rejected)
+        self._metrics.refused.inc(described.refused)
+        for one in described.knowledge:
+            if one.source:
+                self._metrics.sources.labels(one.source).inc()
+
+
+class _Stopping(RetryError):  # noqa: N818  # what it is
+    """It was not done, and is not tried again."""
+
+
+def judged(records: Sequence[Record]) -> tuple[list[Item], list[Rejected]]:
+    """The last word on each item, in the order in which the items were first spoken of, and what is none."""
+    items: dict[str, Item] = {}
+    rejected = []
+    for record in records:
+        found = judge_item(record)
+        if isinstance(found, Rejected):
+            rejected.append(found)
+        else:
+            items[found.item_id] = found
+    return list(items.values()), rejected

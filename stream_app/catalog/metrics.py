@@ -1,0 +1,121 @@
+"""Every metric of the catalogue service, and its health."""
+
+import time
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from stream_app.health import Check
+from stream_app.http_server import serve
+from stream_app.observability import STAGE_BUCKETS_S, catalogue_metrics, pages, process_registry
+from stream_app.settings import Metrics as MetricsSettings
+
+MAX_BEAT_AGE_S = 300.0
+"""A batch of texts through a slow endpoint takes minutes."""
+
+
+class CatalogMetrics:
+    """On a registry of their own. `waiting`: for what, while something that is needed does not answer."""
+
+    def __init__(self) -> None:
+        registry = self.registry = process_registry()
+        self.beat_at_s: float | None = None
+        self.waiting = ""
+        self.catalogue_items, self.knowledge_unused = catalogue_metrics(registry)
+        self.items = Counter(
+            "interest_catalog_items",
+            "Words of producers on items, by what they changed: described, of a new text; updated, the rest; known,"
+            " nothing; deleted; dead_lettered",
+            ["outcome"],
+            registry=registry,
+        )
+        self.refused = Counter(
+            "interest_catalog_refused_texts",
+            "Texts that the encoder refused: items without a vector",
+            registry=registry,
+        )
+        self.sources = Counter(
+            "interest_catalog_annotations",
+            "Items described, by who says what they are about: tags, nearest (the encoder), or a language model",
+            ["source"],
+            registry=registry,
+        )
+        self.stage = Histogram(
+            "interest_catalog_stage_seconds",
+            "One stage of a batch: describe, publish, redis",
+            ["stage"],
+            buckets=(*STAGE_BUCKETS_S, 30, 60),
+            registry=registry,
+        )
+        self.lag = Gauge("interest_catalog_lag_items", "Words on items that are still to be read", registry=registry)
+        self.retries = Counter(
+            "interest_catalog_retries",
+            "Times something was tried again: encoder, kafka, redis",
+            ["what"],
+            registry=registry,
+        )
+        self.requests = Counter(
+            "interest_catalog_model_requests",
+            "Requests to the language model: answered, unavailable, refused, misconfigured",
+            ["outcome"],
+            registry=registry,
+        )
+        self.tokens = Counter(
+            "interest_catalog_model_tokens", "Tokens of the language model: in, out", ["direction"], registry=registry
+        )
+        self.model_seconds = Histogram(
+            "interest_catalog_model_seconds", "One request to the language model", buckets=(*STAGE_BUCKETS_S, 30, 60),
+            registry=registry,
+        )  # fmt: skip
+        self.cache = Counter(
+            "interest_catalog_cache_lookups", "Annotations looked up: hit, miss", ["found"], registry=registry
+        )
+        self.unfit = Counter(
+            "interest_catalog_unfit_answers",
+            "Answers of the language model that were refused",
+            ["reason"],
+            registry=registry,
+        )
+        self.fallbacks = Counter(
+            "interest_catalog_fallbacks", "Items that another annotator answered for", ["why"], registry=registry
+        )
+        for outcome in ("described", "updated", "known", "deleted", "dead_lettered"):
+            self.items.labels(outcome)
+
+    # -- `model_store.catalog.annotators.observer.Observer`
+
+    def on_request(self, outcome: str, seconds: float, tokens_in: int, tokens_out: int, estimated: bool) -> None:  # noqa: ARG002
+        self.requests.labels(outcome).inc()
+        self.model_seconds.observe(seconds)
+        self.tokens.labels("in").inc(tokens_in)
+        self.tokens.labels("out").inc(tokens_out)
+
+    def on_cache(self, hit: bool) -> None:
+        self.cache.labels("hit" if hit else "miss").inc()
+
+    def on_refused(self, reason: str) -> None:
+        self.unfit.labels(reason).inc()
+
+    def on_fallback(self, why: str) -> None:
+        self.fallbacks.labels(why).inc()
+
+    # -- health
+
+    def beat(self) -> None:
+        """The loop turns."""
+        self.beat_at_s = time.monotonic()
+
+    def serve(self, settings: MetricsSettings) -> int:
+        """Start the thread that serves `/metrics`, `/healthz` and `/readyz`; returns the port."""
+        return serve(pages(self.registry, self._live, self._ready), settings.host, settings.port)
+
+    def _live(self) -> list[Check]:
+        if self.beat_at_s is None:
+            return [Check("loop", True, "not started yet")]
+        age_s = time.monotonic() - self.beat_at_s
+        return [Check("loop", age_s <= MAX_BEAT_AGE_S, f"turned {age_s:.1f} s ago, at most {MAX_BEAT_AGE_S:g}")]
+
+    def _ready(self) -> list[Check]:
+        return [
+            *self._live(),
+            Check("waits", not self.waiting, f"for {self.waiting}" if self.waiting else "for nothing"),
+        ]

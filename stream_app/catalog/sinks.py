@@ -1,0 +1,91 @@
+"""Where knowledge goes: its topic, Redis, and what is no item to the dead letters."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from kafka import KafkaProducer
+from kafka.errors import KafkaError
+from redis import Redis
+
+from stream_app.access import kafka_options, redis_options
+from stream_app.contracts.dead_letter import dead_letter
+from stream_app.contracts.knowledge import Knowledge, encode, unpacked
+from stream_app.contracts.redis_layout import ItemField, item_key
+from stream_app.contracts.validity import Rejected
+from stream_app.reaching import reaching
+from stream_app.settings import Settings
+
+
+class KnowledgeTopic:
+    """Writes to the knowledge topic and the dead letters; what it returns from is acknowledged by all replicas."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Raises `KafkaUnreachableError`."""
+        self._topics, self._timeout_s = settings.kafka.topics, settings.flush.timeout_s
+        with reaching(settings, KafkaError, ValueError):
+            self._producer = KafkaProducer(
+                bootstrap_servers=settings.kafka.bootstrap.split(","),
+                acks="all",
+                compression_type="lz4",
+                linger_ms=5,
+                **kafka_options(settings.kafka),
+            )
+
+    def write(self, knowledge: Sequence[Knowledge], rejected: Sequence[Rejected]) -> None:
+        """Raises KafkaError if some of it was not acknowledged; all of it may be written again."""
+        sent: list[Any] = [
+            self._producer.send(self._topics.knowledge, encode(one), key=one.item_id.encode()) for one in knowledge
+        ]
+        for one in rejected:
+            key, value, headers = dead_letter(one)
+            sent.append(self._producer.send(self._topics.dead_letters, value, key=key, headers=headers))
+        for future in sent:
+            future.get(timeout=self._timeout_s)
+
+    def close(self) -> None:
+        """What was sent is acknowledged already."""
+        self._producer.close(timeout=self._timeout_s)
+
+
+class ItemHashes:
+    """Writes `item:{item_id}` in Redis, see `contracts.redis_layout`."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Does not connect."""
+        redis = settings.redis
+        self._client: Redis = Redis.from_url(
+            redis.url.get_secret_value(), socket_timeout=redis.timeout_s, **redis_options(redis)
+        )
+
+    def write(self, knowledge: Sequence[Knowledge]) -> None:
+        """One round trip. Raises RedisError; it may be repeated harmlessly."""
+        if not knowledge:
+            return
+        pipeline = self._client.pipeline(transaction=False)
+        for one in knowledge:
+            key = item_key(one.item_id.encode())
+            if one.deleted:
+                pipeline.delete(key)
+            else:
+                pipeline.hset(key, mapping=item_fields(one))
+        pipeline.execute()
+
+    def close(self) -> None:
+        """Leave."""
+        self._client.close()
+
+
+def item_fields(knowledge: Knowledge) -> dict[Any, Any]:
+    """The hash of an item."""
+    return {
+        ItemField.TITLE: knowledge.title,
+        ItemField.TOPICS: msgspec.json.encode(knowledge.topics),
+        ItemField.AUDIENCE: knowledge.audience,
+        ItemField.MOOD: knowledge.mood,
+        ItemField.CREATOR: knowledge.creator_id,
+        ItemField.PUBLISHED_AT: knowledge.published_at,
+        ItemField.CONTENT: unpacked(knowledge.vector).astype("<f4").tobytes(),
+        ItemField.ENCODER: knowledge.encoder,
+        ItemField.UPDATED_AT: knowledge.made_at,
+    }

@@ -1,0 +1,106 @@
+"""Joins the catalogue service's parts."""
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from typing import Any
+
+import structlog
+
+from model_store.catalog.annotators import taxonomy as taxonomies
+from model_store.catalog.annotators.budget import Limits
+from model_store.catalog.annotators.build import AnnotatorConfig, build_annotator
+from model_store.catalog.annotators.taxonomy import Taxonomy, Topic
+from model_store.catalog.encoders.build import EncoderConfig, build_encoder
+from stream_app.catalog.describe import Describer
+from stream_app.catalog.feed import ItemFeed
+from stream_app.catalog.known import Known
+from stream_app.catalog.loop import Catalog
+from stream_app.catalog.metrics import CatalogMetrics
+from stream_app.catalog.sinks import ItemHashes, KnowledgeTopic
+from stream_app.settings import Annotator, Encoder, Settings
+from stream_app.shelf import KnowledgeFeed
+
+log = structlog.get_logger(__name__)
+
+
+def run_catalog(
+    settings: Settings,
+    topics: tuple[str, ...],
+    *,
+    once: bool = False,
+    refill_redis: bool = False,
+    report: Callable[[int, int], None] = lambda _done, _left: None,
+) -> None:
+    """Serve until SIGTERM or SIGINT; with `once` until all items that there are now are described. With `refill_redis`
+    all that is known is written there first.
+
+    `topics`: of the served model, which are the taxonomy where no file is given. Raises MisconfiguredError,
+    `KafkaUnreachableError`, TaxonomyError.
+    """
+    metrics, stop = CatalogMetrics(), threading.Event()
+    port = metrics.serve(settings.metrics)
+    log.info("metrics and health are served", url=f"http://{settings.metrics.host}:{port}/metrics")
+    _stop_on_signals(stop)
+    with catalog_of(settings, topics, metrics, stop) as catalog:
+        if refill_redis:
+            log.info("Redis has all that is known", items=catalog.refill_redis())
+        catalog.run(once=once, report=report)
+
+
+@contextmanager
+def catalog_of(
+    settings: Settings, topics: tuple[str, ...], metrics: CatalogMetrics, stop: threading.Event
+) -> Iterator[Catalog]:
+    """The service, which knows all that was found out before; closed at the end."""
+    encoder = build_encoder(encoder_config(settings.catalog.encoder))
+    with ExitStack() as stack:
+        annotator = stack.enter_context(
+            build_annotator(annotator_config(settings), taxonomy_of(settings, topics), encoder, metrics)
+        )
+        known = Known()
+        others = stack.enter_context(closing(KnowledgeFeed(settings, known, metrics)))
+        others.catch_up()
+        log.info("what was found out before is known", items=len(known), encoder=encoder.name)
+        topic, hashes = stack.enter_context(closing(KnowledgeTopic(settings))), ItemHashes(settings)
+        stack.enter_context(closing(hashes))
+        feed = stack.enter_context(closing(ItemFeed(settings)))
+        yield Catalog(feed, others, known, Describer(encoder, annotator), topic, hashes, metrics, stop)
+
+
+def encoder_config(settings: Encoder) -> EncoderConfig:
+    """As the settings say."""
+    plain = settings.model_dump(exclude={"api_key"})
+    return EncoderConfig(**plain, api_key=settings.api_key.get_secret_value())
+
+
+def annotator_config(settings: Settings) -> AnnotatorConfig:
+    """As the settings say; answers and costs are kept in the data folder."""
+    of: Annotator = settings.catalog.annotator
+    return AnnotatorConfig(
+        of.base_url,
+        of.model,
+        of.api_key.get_secret_value(),
+        of.timeout_s,
+        of.attempts,
+        of.concurrency,
+        Limits(of.requests_per_hour, of.tokens_per_hour, of.requests_per_day, of.tokens_per_day),
+        store=settings.data_dir / "catalog" / "annotations.sqlite",
+    )
+
+
+def taxonomy_of(settings: Settings, topics: tuple[str, ...]) -> Taxonomy:
+    """That of the file, else the model's topics by their names. Raises TaxonomyError."""
+    if settings.catalog.taxonomy:
+        return taxonomies.load(settings.catalog.taxonomy)
+    return Taxonomy(tuple(Topic(name, name) for name in topics))
+
+
+def _stop_on_signals(stop: threading.Event) -> None:
+    def on_signal(number: int, _frame: Any) -> None:
+        log.info("stopping after this batch", signal=signal.Signals(number).name)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, on_signal)

@@ -1,0 +1,258 @@
+"""The catalogue service beside a real Kafka and Redis: what becomes of items, and what a crash or an outage costs."""
+
+import json
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import redis
+from confluent_kafka import Producer
+
+from model_store.catalog.annotators.tags import TagAnnotator
+from model_store.catalog.annotators.taxonomy import Taxonomy, Topic
+from model_store.catalog.encoders.hashing import HashingEncoder
+from model_store.catalog.encoders.port import Float32
+from model_store.catalog.errors import RefusedError, UnavailableError
+from stream_app.catalog import start
+from stream_app.catalog.loop import Catalog
+from stream_app.catalog.metrics import CatalogMetrics
+from stream_app.contracts.knowledge import Knowledge, decode, unpacked
+from stream_app.local import LocalKafka
+from stream_app.settings import Settings
+from tests.bench.ground import unique
+from tests.failure.crew import make_topics, member_settings
+from tests.failure.found import read_topic
+from tests.failure.service import wait_for
+
+pytestmark = pytest.mark.parametrize("redis_server", ["valkey"], indirect=True, scope="session")
+
+TOPICS = ("Drama", "War")
+
+
+@dataclass
+class Encoder:
+    """The hashing encoder, that counts, and fails when told to."""
+
+    name: str = "hashing:64"
+    texts: list[str] = field(default_factory=list)
+    away: int = 0
+    _inner: HashingEncoder = field(default_factory=lambda: HashingEncoder(64))
+
+    @property
+    def dimension(self) -> int:
+        return 64
+
+    def encode(self, texts: Sequence[str]) -> Float32:
+        if self.away:
+            self.away -= 1
+            raise UnavailableError("away")
+        if any("unspeakable" in text for text in texts):
+            raise RefusedError("no")
+        self.texts += texts
+        return self._inner.encode(texts)
+
+
+@dataclass
+class World:
+    settings: Settings
+    encoder: Encoder
+    metrics: CatalogMetrics = field(default_factory=CatalogMetrics)
+    producer: Producer = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.producer = Producer({"bootstrap.servers": self.settings.kafka.bootstrap, "log_level": 3})
+
+    def say(self, item: str, /, **fields: object) -> None:
+        self.say_raw(item.encode(), json.dumps({"item_id": item, "title": item.title(), **fields}).encode())
+
+    def say_raw(self, key: bytes | None, value: bytes | None) -> None:
+        self.producer.produce(self.settings.kafka.topics.items, value, key)
+        assert not self.producer.flush(30)
+
+    @contextmanager
+    def service(self) -> Iterator[Catalog]:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(start, "build_encoder", lambda _config: self.encoder)
+            with start.catalog_of(self.settings, TOPICS, self.metrics, threading.Event()) as catalog:
+                yield catalog
+
+    def work_off(self) -> None:
+        with self.service() as catalog:
+            catalog.run(once=True)
+
+    def knowledge(self) -> dict[str, Knowledge]:
+        records = read_topic(self.settings.kafka.bootstrap, self.settings.kafka.topics.knowledge)
+        return {(record.key() or b"").decode(): decode(record.value() or b"") for record in records}
+
+    def in_redis(self, item: str) -> dict[bytes, bytes]:
+        with redis.Redis.from_url(self.settings.redis.url.get_secret_value()) as client:
+            found: dict[bytes, bytes] = client.hgetall(f"item:{{{item}}}")
+            return found
+
+    def count(self, outcome: str) -> float:
+        return float(self.metrics.items.labels(outcome)._value.get())
+
+
+@pytest.fixture
+def world(kafka: LocalKafka, redis_url: str, tmp_path: Path) -> World:
+    settings = member_settings(
+        kafka.bootstrap, redis_url.removesuffix("0") + "4", str(tmp_path / "models"), unique("catalog"), tmp_path,
+        partitions=2,
+    )  # fmt: skip
+    make_topics(settings)
+    return World(settings, Encoder())
+
+
+def test_an_item_becomes_knowledge_and_an_item_in_redis(world: World) -> None:
+    world.say("i7", tags=["war", "unheard of"], creator_id="c", published_at=5, description="A long march.")
+    world.work_off()
+    known = world.knowledge()["i7"]
+    assert (known.title, known.creator_id, known.published_at) == ("I7", "c", 5)
+    assert (known.topics, known.source, known.origin) == ({"War": 1.0}, "tags", "")
+    expected = HashingEncoder(64).encode(["I7. war, unheard of. A long march."])[0]
+    np.testing.assert_allclose(unpacked(known.vector), expected, atol=1e-3)
+    found = world.in_redis("i7")
+    assert (found[b"title"], json.loads(found[b"topics"])) == (b"I7", {"War": 1.0})
+    np.testing.assert_allclose(np.frombuffer(found[b"content"], "<f4"), expected, atol=1e-3)
+    assert world.count("described") == 1
+
+
+def test_what_was_found_out_before_costs_nothing_and_an_edit_keeps_what_states_summed(world: World) -> None:
+    world.say("a")
+    world.say("b")
+    world.work_off()
+    first = world.knowledge()["a"].vector
+    world.say("a", description="Now with more words.")
+    world.say("b", creator_id="somebody")
+    world.say("b", creator_id="somebody")
+    world.work_off()
+    assert sorted(world.encoder.texts) == ["A", "A. Now with more words.", "B"]
+    known = world.knowledge()
+    assert known["a"].origin == first != known["a"].vector
+    assert known["b"].creator_id == "somebody"
+    assert known["b"].origin == ""
+    world.say("a")
+    world.work_off()
+    assert (world.knowledge()["a"].vector, world.knowledge()["a"].origin) == (first, "")
+    # Another encoder: everything anew, and what states summed by the old one says nothing to the new.
+    world.encoder.name = "other"
+    for item in "ab":
+        world.say(item)
+    world.work_off()
+    assert {one.encoder for one in world.knowledge().values()} == {"other"}
+    assert world.knowledge()["a"].origin == ""
+
+
+def test_a_deleted_item_goes_everywhere_and_may_come_back(world: World) -> None:
+    for item in ("gone", "withdrawn"):
+        world.say(item)
+    world.work_off()
+    assert world.in_redis("gone")
+    world.say("gone", deleted=True)
+    world.say_raw(b"withdrawn", None)
+    world.say("never described", deleted=True)
+    world.work_off()
+    known = world.knowledge()
+    assert all(known[item].deleted for item in ("gone", "withdrawn", "never described"))
+    assert not world.in_redis("gone")
+    assert not world.in_redis("withdrawn")
+    world.say("gone")
+    world.work_off()
+    assert not world.knowledge()["gone"].deleted
+    assert world.in_redis("gone")[b"title"] == b"Gone"
+
+
+def test_what_is_no_item_is_dead_lettered_and_the_stream_goes_on(world: World) -> None:
+    world.say_raw(b"a", b"garbage")
+    world.say_raw(b"a", b'{"item_id": "b", "title": "B"}')
+    world.say("untitled", title=" ")
+    world.say("fine")
+    world.work_off()
+    letters = read_topic(world.settings.kafka.bootstrap, world.settings.kafka.topics.dead_letters)
+    reasons = sorted(dict(letter.headers() or [])["reason"] for letter in letters)
+    assert reasons == [b"key_mismatch", b"missing_field", b"not_json"]
+    assert set(world.knowledge()) == {"fine"}
+    assert world.count("dead_lettered") == 3
+
+
+def test_a_text_that_the_encoder_refuses_is_known_without_a_vector(world: World) -> None:
+    world.say("fine")
+    world.say("unspeakable", tags=["Drama"])
+    world.work_off()
+    known = world.knowledge()
+    assert known["unspeakable"].vector == ""
+    assert known["unspeakable"].topics == {"Drama": 1.0}
+    assert known["fine"].vector
+    assert world.in_redis("unspeakable")[b"content"] == b""
+
+
+def test_an_encoder_that_is_away_is_waited_for(world: World) -> None:
+    world.encoder.away = 2  # the topics of the taxonomy are encoded at the start, by an encoder that is there
+    world.say("a")
+    annotator = TagAnnotator(Taxonomy(tuple(Topic(name, name) for name in TOPICS)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(start, "build_annotator", lambda *_args: _as_context(annotator))
+        world.work_off()
+    assert set(world.knowledge()) == {"a"}
+    assert world.metrics.retries.labels("encoder")._value.get() == 2
+    assert not world.metrics.waiting
+
+
+@contextmanager
+def _as_context(value: TagAnnotator) -> Iterator[TagAnnotator]:
+    yield value
+
+
+def test_killed_between_publishing_and_committing_it_encodes_nothing_twice(world: World) -> None:
+    for number in range(20):
+        world.say(f"i{number}")
+
+    def die() -> None:
+        raise KeyboardInterrupt
+
+    with world.service() as catalog:
+        catalog._feed.commit = die  # type: ignore[method-assign]
+        with pytest.raises(KeyboardInterrupt):
+            catalog.run(once=True)
+    assert len(world.encoder.texts) >= 2  # the batch that was under way, in whole
+    world.work_off()
+    assert len(world.knowledge()) == 20
+    texts = [text for text in world.encoder.texts if text not in TOPICS_TEXTS]
+    assert sorted(texts) == sorted(f"I{number}" for number in range(20))
+
+
+TOPICS_TEXTS = {Topic(name, name).text() for name in TOPICS}
+
+
+def test_redis_away_holds_items_up_and_loses_none(world: World) -> None:
+    world.say("a")
+    lost = world.settings.redis.model_copy(update={"url": type(world.settings.redis.url)("redis://127.0.0.1:1/0")})
+    away = replace(world, settings=world.settings.model_copy(update={"redis": lost}))
+    with away.service() as catalog:
+        running = threading.Thread(target=catalog.run)
+        running.start()
+        wait_for("it to wait for Redis", lambda: away.metrics.waiting == "redis" or None)
+        assert not [check for check in away.metrics._ready() if check.name == "waits" and check.passed]
+        catalog._stop.set()
+        running.join(30)
+        assert not running.is_alive()
+    assert not world.in_redis("a")
+    world.work_off()  # its offset was not committed
+    assert world.in_redis("a")[b"title"] == b"A"
+    assert world.encoder.texts.count("A") == 1
+
+
+def test_redis_that_lost_everything_is_refilled(world: World) -> None:
+    for item in ("a", "b"):
+        world.say(item)
+    world.work_off()
+    with redis.Redis.from_url(world.settings.redis.url.get_secret_value()) as client:
+        client.delete("item:{a}", "item:{b}")
+    with world.service() as catalog:
+        assert catalog.refill_redis() == 2
+    assert world.in_redis("a")[b"title"] == b"A"
+    assert world.in_redis("b")
