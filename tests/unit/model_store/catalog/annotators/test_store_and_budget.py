@@ -2,17 +2,22 @@
 
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from model_store.catalog.annotators import store as store_module
 from model_store.catalog.annotators.budget import Budget, Limits
 from model_store.catalog.annotators.store import Spent, Store
 from model_store.catalog.errors import MisconfiguredError, UnavailableError
 from model_store.catalog.structured import Answer
+
+spent_since = store_module._since
 
 
 class Clock:
@@ -121,8 +126,15 @@ def test_what_was_really_spent_takes_the_bookings_place(store: Store) -> None:
 
 
 @pytest.mark.parametrize("processes", [1, 4])
-def test_several_do_not_spend_the_same_twice(tmp_path: Path, processes: int) -> None:
-    """Threads of one process share a store; processes have one each, of the same file."""
+def test_several_do_not_spend_the_same_twice(tmp_path: Path, processes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads of one process share a store; processes have one each, of the same file. They look, and think it over."""
+
+    def slowly(*asked: Any) -> Spent:
+        found = spent_since(*asked)
+        time.sleep(0.003)
+        return found
+
+    monkeypatch.setattr(store_module, "_since", slowly)
     stores = [Store(tmp_path / "a.sqlite") for _ in range(processes)]
     budgets = [Budget(stores[n % processes], Limits(requests_per_hour=20), Clock()) for n in range(4)]
     booked = list[bool]()
