@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
-LOCKS = {"requirements.lock": (), "requirements-dev.lock": ("dev", "peers", "guided", "plots", "large")}
+LOCKS = {
+    "requirements.lock": (),
+    "requirements-dev.lock": ("dev", "peers", "guided", "plots", "large", "text", "multilingual", "llm"),
+}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 

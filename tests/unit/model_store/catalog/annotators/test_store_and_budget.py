@@ -2,17 +2,22 @@
 
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from model_store.catalog.annotators import store as store_module
 from model_store.catalog.annotators.budget import Budget, Limits
 from model_store.catalog.annotators.store import Spent, Store
 from model_store.catalog.errors import MisconfiguredError, UnavailableError
 from model_store.catalog.structured import Answer
+
+spent_since = store_module._since
 
 
 class Clock:
@@ -120,11 +125,28 @@ def test_what_was_really_spent_takes_the_bookings_place(store: Store) -> None:
     assert budget.spent() == (Spent(3, 1_000), Spent(3, 1_000))
 
 
-def test_several_threads_do_not_spend_the_same_twice(store: Store) -> None:
-    budget, booked = Budget(store, Limits(requests_per_hour=20), Clock()), list[bool]()
-    threads = [threading.Thread(target=lambda: booked.extend(budget.book(1) for _ in range(10))) for _ in range(4)]
+@pytest.mark.parametrize("processes", [1, 4])
+def test_several_do_not_spend_the_same_twice(tmp_path: Path, processes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads of one process share a store; processes have one each, of the same file. They look, and think it over."""
+
+    def slowly(*asked: Any) -> Spent:
+        found = spent_since(*asked)
+        time.sleep(0.003)
+        return found
+
+    monkeypatch.setattr(store_module, "_since", slowly)
+    stores = [Store(tmp_path / "a.sqlite") for _ in range(processes)]
+    budgets = [Budget(stores[n % processes], Limits(requests_per_hour=20), Clock()) for n in range(4)]
+    booked = list[bool]()
+
+    def book(budget: Budget) -> None:
+        booked.extend(budget.book(1) for _ in range(10))
+
+    threads = [threading.Thread(target=book, args=(budget,)) for budget in budgets]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+    for one in stores:
+        one.close()
     assert booked.count(True) == 20
