@@ -19,9 +19,18 @@ Float32 = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """What became of a batch: knowledge to be published, and how many items came to what."""
+    """What became of a batch.
+
+    Attributes:
+        knowledge: what is new, to be published.
+        standing: of all its items what is known now, for Redis: a process that ended after publishing may not have
+            written there.
+        outcomes: how many items came to what.
+        refused: texts without a vector.
+    """
 
     knowledge: list[Knowledge]
+    standing: list[Knowledge]
     outcomes: dict[str, int]
     refused: int = 0
 
@@ -52,7 +61,9 @@ class Describer:
         for item, vector, said in zip(new, vectors, self.annotator.annotate([one.text for one in new]), strict=True):
             made.append(self._knowledge(item, vector, said, known, now_ms))
         outcomes = {change.value: sum(one is change for _, one in changes) for change in Change}
-        return Described(made, outcomes, sum(vector is None for vector in vectors))
+        now = {one.item_id: one for one in made}
+        standing = [now.get(item.item_id) or known.items[item.item_id] for item in items]
+        return Described(made, standing, outcomes, sum(vector is None for vector in vectors))
 
     def _vectors(self, items: Sequence[Item]) -> list[Float32 | None]:
         """None for a text that the encoder refuses."""

@@ -86,7 +86,7 @@ class Catalog:
         try:
             described = self._patiently("encoder", "describe", lambda: self._described(items))
             self._patiently("kafka", "publish", lambda: self._topic.write(described.knowledge, rejected))
-            self._patiently("redis", "redis", lambda: self._hashes.write(described.knowledge))
+            self._patiently("redis", "redis", lambda: self._hashes.write(described.standing))
         except _Stopping:
             return 0
         for one in described.knowledge:

@@ -13,6 +13,7 @@ from model_store.catalog.annotators.budget import Limits
 from model_store.catalog.annotators.build import AnnotatorConfig, build_annotator
 from model_store.catalog.annotators.taxonomy import Taxonomy, Topic
 from model_store.catalog.encoders.build import EncoderConfig, build_encoder
+from model_store.catalog.encoders.remembering import RememberingEncoder
 from stream_app.catalog.describe import Describer
 from stream_app.catalog.feed import ItemFeed
 from stream_app.catalog.known import Known
@@ -54,7 +55,7 @@ def catalog_of(
     settings: Settings, topics: tuple[str, ...], metrics: CatalogMetrics, stop: threading.Event
 ) -> Iterator[Catalog]:
     """The service, which knows all that was found out before; closed at the end."""
-    encoder = build_encoder(encoder_config(settings.catalog.encoder))
+    encoder = RememberingEncoder(build_encoder(encoder_config(settings.catalog.encoder)), settings.catalog.batch_items)
     with ExitStack() as stack:
         annotator = stack.enter_context(
             build_annotator(annotator_config(settings), taxonomy_of(settings, topics), encoder, metrics)

@@ -182,13 +182,14 @@ Prefix = Annotated[str, typer.Option(help="Prefix of the topics: PREFIX.clicks, 
 
 
 def topics_named(prefix: str) -> Topics:
-    """The seven topics under one prefix."""
+    """The eight topics under one prefix."""
     return Topics(
         clicks=f"{prefix}.clicks",
         follows=f"{prefix}.follows",
         ratings=f"{prefix}.ratings",
         erasures=f"{prefix}.erasures",
         items=f"{prefix}.items",
+        knowledge=f"{prefix}.knowledge",
         recommendations=f"{prefix}.recommendations",
         dead_letters=f"{prefix}.dead-letters",
     )

@@ -50,7 +50,7 @@ class Encoder:
         if self.away:
             self.away -= 1
             raise UnavailableError("away")
-        if any("unspeakable" in text for text in texts):
+        if any("Unspeakable" in text for text in texts):
             raise RefusedError("no")
         self.texts += texts
         return self._inner.encode(texts)
@@ -130,7 +130,8 @@ def test_what_was_found_out_before_costs_nothing_and_an_edit_keeps_what_states_s
     world.say("b", creator_id="somebody")
     world.say("b", creator_id="somebody")
     world.work_off()
-    assert sorted(world.encoder.texts) == ["A", "A. Now with more words.", "B"]
+    texts = [text for text in world.encoder.texts if text not in TOPICS_TEXTS]
+    assert sorted(texts) == ["A", "A. Now with more words.", "B"]
     known = world.knowledge()
     assert known["a"].origin == first != known["a"].vector
     assert known["b"].creator_id == "somebody"
@@ -229,7 +230,7 @@ TOPICS_TEXTS = {Topic(name, name).text() for name in TOPICS}
 
 
 def test_redis_away_holds_items_up_and_loses_none(world: World) -> None:
-    world.say("a")
+    world.say("held up")
     lost = world.settings.redis.model_copy(update={"url": type(world.settings.redis.url)("redis://127.0.0.1:1/0")})
     away = replace(world, settings=world.settings.model_copy(update={"redis": lost}))
     with away.service() as catalog:
@@ -240,10 +241,10 @@ def test_redis_away_holds_items_up_and_loses_none(world: World) -> None:
         catalog._stop.set()
         running.join(30)
         assert not running.is_alive()
-    assert not world.in_redis("a")
+    assert not world.in_redis("held up")
     world.work_off()  # its offset was not committed
-    assert world.in_redis("a")[b"title"] == b"A"
-    assert world.encoder.texts.count("A") == 1
+    assert world.in_redis("held up")[b"title"] == b"Held Up"
+    assert world.encoder.texts.count("Held Up") == 1
 
 
 def test_redis_that_lost_everything_is_refilled(world: World) -> None:
