@@ -44,21 +44,23 @@ class Record(NamedTuple):
 class Source:
     """A stream of records that can be read again and again.
 
-    `events` is how many there are; None while unknown. `notes` are said to the person who replays it: terms of use,
-    what is simulated.
+    `events` is how many there are, `items` ahead of them among them; None while unknown. `notes` are said to the person
+    who replays it: terms of use, what is simulated.
     """
 
     name: str
     events: int | None
     notes: tuple[str, ...]
     records: Callable[[], Iterator[Record]]
+    items: int = 0
 
     def first(self, count: int | None) -> "Source":
-        """The same source cut after `count` events; all of it for None."""
+        """The same source cut after `count` events, not counting the items ahead of them; all of it for None."""
         if count is None:
             return self
-        events = count if self.events is None else min(count, self.events)
-        return Source(self.name, events, self.notes, lambda: islice(self.records(), count))
+        most = self.items + count
+        events = most if self.events is None else min(most, self.events)
+        return Source(self.name, events, self.notes, lambda: islice(self.records(), most), self.items)
 
 
 def topic_of(kind: str, topics: Topics) -> str:
@@ -72,11 +74,13 @@ def topic_of(kind: str, topics: Topics) -> str:
     }[kind]
 
 
-def from_interactions(data: Interactions, run: str = "1", *, follows: bool = True) -> Source:
+def from_interactions(data: Interactions, run: str = "1", *, follows: bool = True, items: bool = False) -> Source:
     """Each interaction as a click and, where it is rated, a rating of the same item right after it.
 
     No data set tells when somebody followed somebody, so follows are simulated: all of a user's known trust or
     friendship at the user's first event; where the set has none, the first topic of the first item that has one.
+
+    With `items` all of the set's items come first, topics as tags.
     """
     simulated = _simulated_follows(data) if follows else {}
     rated = int(np.count_nonzero(~np.isnan(data.rating)))
@@ -85,8 +89,23 @@ def from_interactions(data: Interactions, run: str = "1", *, follows: bool = Tru
         notes.append(f"event times are {data.times}")
     if simulated:
         notes.append("follows are simulated: no public data set has their times")
-    events = len(data) + rated + sum(map(len, simulated.values()))
-    return Source(data.name, events, tuple(notes), lambda: _interaction_records(data, run, simulated))
+    ahead = len(data.items) if items else 0
+    events = ahead + len(data) + rated + sum(map(len, simulated.values()))
+
+    def records() -> Iterator[Record]:
+        if items:
+            yield from _item_records(data)
+        yield from _interaction_records(data, run, simulated)
+
+    return Source(data.name, events, tuple(notes), records, ahead)
+
+
+def _item_records(data: Interactions) -> Iterator[Record]:
+    """At the time of the first interaction, so that a pace by event time sends them at once."""
+    first_ms = int(data.ts_ms[0])
+    for item, title, row in zip(data.items, data.titles, np.asarray(data.item_topics), strict=True):
+        tags = [data.topics[topic] for topic in np.flatnonzero(row)]
+        yield Record("item", item.encode(), _encode({"item_id": item, "title": title, "tags": tags}), first_ms)
 
 
 def _interaction_records(data: Interactions, run: str, follows: dict[int, list[tuple[str, str]]]) -> Iterator[Record]:

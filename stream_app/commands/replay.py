@@ -36,6 +36,12 @@ def replay(
     speedup: Annotated[float, typer.Option(min=0, help="As many times as fast as the events happened.")] = 0.0,
     run_id: Annotated[str, typer.Option(help="Another id makes the same events new ones, not duplicates.")] = "1",
     follows: Annotated[bool, typer.Option(help="Simulate follows, which no public data set has times for.")] = True,
+    catalogue: Annotated[
+        bool,
+        typer.Option(
+            "--with-items/--without-items", help="Send a data set's items first, for `interest catalog` to describe."
+        ),
+    ] = False,
     users: Annotated[int, typer.Option(min=1, help="Synthetic: users.")] = 20_000,
     items: Annotated[int, typer.Option(min=1, help="Synthetic: items.")] = 5_000,
     zipf: Annotated[float, typer.Option(min=0, help="Synthetic: skew of users and items; 0 is uniform.")] = 1.1,
@@ -51,6 +57,7 @@ def replay(
 
     - `interest replay ml-100k --events 20000 --rate 2000`
     - `interest replay ./movietweetings --name movietweetings-10k --speedup 10000`
+    - `interest replay ml-100k --with-items`
     - `interest replay events.jsonl`
     - `interest replay synthetic --events 1000000 --users 50000 --zipf 1.2`
     """
@@ -64,7 +71,7 @@ def replay(
     if source == "synthetic":
         chosen = synthetic(events or 100_000, users, items, zipf, seed, run_id)
     else:
-        chosen = open_source(source, name, run_id, follows, settings.data_dir).first(events)
+        chosen = open_source(source, name, run_id, follows, settings.data_dir, items=catalogue).first(events)
     for note in chosen.notes:
         err.print(f"[dim]{note}[/]", soft_wrap=True)
     with progress_of(chosen) as progress:
@@ -72,13 +79,15 @@ def replay(
     _report(chosen, done, as_json)
 
 
-def open_source(source: str, name: str | None, run_id: str, follows: bool, data_dir: Path) -> "Source":
+def open_source(
+    source: str, name: str | None, run_id: str, follows: bool, data_dir: Path, *, items: bool = False
+) -> "Source":
     """A file of events, or a data set: in a folder, or MovieLens 100K from wherever it can be had."""
     from stream_app.sources import from_interactions, from_jsonl
 
     if Path(source).is_file():
         return from_jsonl(Path(source))
-    return from_interactions(load_data(source, name, data_dir), run_id, follows=follows)
+    return from_interactions(load_data(source, name, data_dir), run_id, follows=follows, items=items)
 
 
 class progress_of:  # noqa: N801  # reads as a function: `with progress_of(source) as progress`

@@ -10,6 +10,7 @@ import pytest
 
 from model_store.training.interactions import Interactions, ItemFacts, Log, assemble
 from stream_app.contracts.events import Click, Follow, Rating
+from stream_app.contracts.items import Item
 from stream_app.settings import Topics
 from stream_app.sources import Record, SourceError, from_interactions, from_jsonl, synthetic, topic_of
 
@@ -66,6 +67,22 @@ def test_without_topics_nobody_follows() -> None:
     source = from_interactions(interactions(topics=False))
     assert Counter(record.kind for record in source.records()) == {"click": 4, "rating": 3}
     assert source.events == 7
+
+
+def test_items_are_sent_first_when_asked_for_and_are_what_the_catalogue_takes() -> None:
+    source = from_interactions(interactions(), items=True)
+    records = list(source.records())
+    assert source.events == len(records)
+    assert [record.kind for record in records[:4]] == ["item", "item", "item", "click"]
+    assert [record.key for record in records[:3]] == [b"x", b"y", b"z"]
+    assert [msgspec.json.decode(record.value, type=Item) for record in records[:3]] == [
+        Item("x", "X", tags=("Drama",)),
+        Item("y", "Y"),
+        Item("z", "Z", tags=("Comedy",)),
+    ]
+    assert records[3:] == list(from_interactions(interactions()).records())
+    cut = source.first(2)
+    assert (cut.events, list(cut.records())) == (5, records[:5])
 
 
 def test_ids_are_unique_the_same_again_and_others_in_another_run() -> None:
