@@ -11,7 +11,7 @@
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import msgspec
 import numpy as np
@@ -28,19 +28,25 @@ from stream_app.contracts.redis_layout import (
     FACETS,
     LAYOUT_VERSION,
     Field,
+    ItemField,
     ModelCard,
     ModelField,
+    PlaceField,
     interest_key,
+    item_key,
     model_key,
+    place_key,
     recommendation_key,
 )
 
 Vector = npt.NDArray[np.float32]
+Name = TypeVar("Name", ItemField, PlaceField)
 
 LOOK_S = 1.0
 """How long a reader may go on reading the generation that served, once another one does."""
 
 _FIELDS = tuple(Field)
+_ITEM_FIELDS, _PLACE_FIELDS = tuple(ItemField), tuple(PlaceField)
 # What reading a hash that no worker wrote may raise: fields that are missing, cut or of another type.
 _UNREADABLE = (msgspec.MsgspecError, ValueError, TypeError, KeyError, RecursionError)
 
@@ -94,6 +100,50 @@ class Interest:
     def age_s(self, now_ms: int | None = None) -> float:
         """Seconds since the latest event, by the reader's clock unless `now_ms` is given."""
         return ((time.time_ns() // 1_000_000 if now_ms is None else now_ms) - self.event_ts_ms) / 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a model has an item: `interest.vector @ vector + bias` ranks items for a user of the same generation.
+
+    Attributes:
+        vector: float32 [dimension].
+        bias: of the item, whoever the user is; -inf where the model offers it to nobody.
+        model: the version that these are of.
+    """
+
+    vector: Vector
+    bias: float
+    model: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ItemKnowledge:
+    """What is known of an item.
+
+    Attributes:
+        item_id, title, creator_id: as its producer says.
+        topics: name -> weight, the heaviest first; the weights sum to 1.
+        audience: one line, whom it is for; "" where nobody has said.
+        mood: one or two words, likewise.
+        published_at_ms: UTC; 0 where its producer has not said.
+        content: float32 [d] of its text, comparable with others of the same `encoder`; without components where the
+            text says nothing.
+        place: in the model of the generation that is read; None before the model has been met.
+        updated_at_ms: when this was found out, wall clock, UTC.
+    """
+
+    item_id: str
+    title: str
+    topics: dict[str, float]
+    audience: str
+    mood: str
+    creator_id: str
+    published_at_ms: int
+    content: Vector
+    encoder: str
+    updated_at_ms: int
+    place: Place | None
 
 
 class _Reading:
@@ -166,6 +216,16 @@ class InterestReader:
         key = recommendation_key(self._name(user_id.encode()), self.generation())
         return _recommendation(user_id, key, self._redis.get(key))
 
+    def item(self, item_id: str) -> ItemKnowledge | None:
+        """What is known of the item, None for one that nobody has told of, or that is deleted."""
+        return self.items([item_id]).get(item_id)
+
+    def items(self, item_ids: Iterable[str]) -> dict[str, ItemKnowledge]:
+        """Those of the items of which something is known, in one round trip."""
+        ids = list(dict.fromkeys(item_ids))
+        pipeline = _asking(self._redis.pipeline(transaction=False), ids, self.generation())
+        return _items(ids, pipeline.execute()) if ids else {}
+
     def model(self, generation: int | None = None) -> ModelCard | None:
         """The model in use, None before a worker has announced one; with `Interest.generation` the one that explains
         that interest. Raises LayoutError for an unknown layout."""
@@ -222,6 +282,16 @@ class AsyncInterestReader:
         """See `InterestReader.recommendations`."""
         key = recommendation_key(self._name(user_id.encode()), await self.generation())
         return _recommendation(user_id, key, await self._redis.get(key))
+
+    async def item(self, item_id: str) -> ItemKnowledge | None:
+        """See `InterestReader.item`."""
+        return (await self.items([item_id])).get(item_id)
+
+    async def items(self, item_ids: Iterable[str]) -> dict[str, ItemKnowledge]:
+        """See `InterestReader.items`."""
+        ids = list(dict.fromkeys(item_ids))
+        pipeline = _asking(self._redis.pipeline(transaction=False), ids, await self.generation())
+        return _items(ids, await pipeline.execute()) if ids else {}
 
     async def model(self, generation: int | None = None) -> ModelCard | None:
         """See `InterestReader.model`."""
@@ -287,6 +357,60 @@ def _read(user_id: str, found: Mapping[Field, bytes | None]) -> Interest:
         updated_at_ms=_whole(raw[Field.UPDATED_AT]),
         model=raw[Field.MODEL].decode(),
     )
+
+
+def _asking(pipeline: Any, ids: list[str], generation: int) -> Any:
+    """Two commands an item, whose keys lie in one slot."""
+    for item in ids:
+        pipeline.hmget(item_key(item.encode()), _ITEM_FIELDS)
+        pipeline.hmget(place_key(item.encode(), generation), _PLACE_FIELDS)
+    return pipeline
+
+
+def _items(ids: list[str], rows: list[list[bytes | None]]) -> dict[str, ItemKnowledge]:
+    found = ((item, _item(item, *rows[2 * place : 2 * place + 2])) for place, item in enumerate(ids))
+    return {item: knowledge for item, knowledge in found if knowledge is not None}
+
+
+def _item(item_id: str, row: list[bytes | None], place: list[bytes | None]) -> ItemKnowledge | None:
+    if row[0] is None:
+        return None
+    try:
+        return _read_item(item_id, _whole_row(_ITEM_FIELDS, row), _place(place))
+    except _UNREADABLE as error:
+        raise _strange(item_key(item_id.encode()), error) from error
+
+
+def _read_item(item_id: str, raw: Mapping[ItemField, bytes], place: Place | None) -> ItemKnowledge:
+    return ItemKnowledge(
+        item_id=item_id,
+        title=raw[ItemField.TITLE].decode(),
+        topics=_topics.decode(raw[ItemField.TOPICS]),
+        audience=raw[ItemField.AUDIENCE].decode(),
+        mood=raw[ItemField.MOOD].decode(),
+        creator_id=raw[ItemField.CREATOR].decode(),
+        published_at_ms=_whole(raw[ItemField.PUBLISHED_AT]),
+        content=_vector(raw[ItemField.CONTENT]),
+        encoder=raw[ItemField.ENCODER].decode(),
+        updated_at_ms=_whole(raw[ItemField.UPDATED_AT]),
+        place=place,
+    )
+
+
+def _place(row: list[bytes | None]) -> Place | None:
+    if all(value is None for value in row):
+        return None
+    raw = _whole_row(_PLACE_FIELDS, row)
+    bias = float(raw[PlaceField.BIAS])
+    return Place(_vector(raw[PlaceField.VECTOR]), bias, raw[PlaceField.MODEL].decode())
+
+
+def _whole_row(fields: tuple[Name, ...], row: list[bytes | None]) -> Mapping[Name, bytes]:
+    found = {name: value for name, value in zip(fields, row, strict=True) if value is not None}
+    missing = [str(name) for name in fields if name not in found]
+    if missing:
+        raise ValueError(f"without {', '.join(missing)}")
+    return found
 
 
 def _strange(key: bytes, error: Exception) -> LayoutError:

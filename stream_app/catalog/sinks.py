@@ -1,20 +1,38 @@
 """Where knowledge goes: its topic, Redis, and what is no item to the dead letters."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
-from redis import Redis
+from redis import Redis, RedisCluster
 
 from stream_app.access import kafka_options, redis_options
 from stream_app.contracts.dead_letter import dead_letter
 from stream_app.contracts.knowledge import Knowledge, encode, unpacked
-from stream_app.contracts.redis_layout import ItemField, item_key
+from stream_app.contracts.redis_layout import ItemField, PlaceField, item_key, place_key
 from stream_app.contracts.validity import Rejected
 from stream_app.reaching import reaching
 from stream_app.settings import Settings
+
+Float32 = npt.NDArray[np.float32]
+
+_LARGEST_LETTER = 2 << 20
+"""A record as large as Kafka takes by default, and what is said of it; the topic takes no more either."""
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where a model version has n items: ids, float32 [n, DIM] and float32 [n]."""
+
+    version: str
+    ids: list[str]
+    vectors: Float32
+    bias: Float32
 
 
 class KnowledgeTopic:
@@ -29,6 +47,7 @@ class KnowledgeTopic:
                 acks="all",
                 compression_type="lz4",
                 linger_ms=5,
+                max_request_size=_LARGEST_LETTER,
                 **kafka_options(settings.kafka),
             )
 
@@ -52,9 +71,9 @@ class ItemHashes:
     """Writes `item:{item_id}` in Redis, see `contracts.redis_layout`."""
 
     def __init__(self, settings: Settings) -> None:
-        """Does not connect."""
-        redis = settings.redis
-        self._client: Redis = Redis.from_url(
+        """Connects to a cluster only; raises RedisError then."""
+        redis, self._generation = settings.redis, settings.kafka.generation
+        self._client: Any = (RedisCluster if redis.cluster else Redis).from_url(
             redis.url.get_secret_value(), socket_timeout=redis.timeout_s, **redis_options(redis)
         )
 
@@ -64,11 +83,21 @@ class ItemHashes:
             return
         pipeline = self._client.pipeline(transaction=False)
         for one in knowledge:
-            key = item_key(one.item_id.encode())
+            item = one.item_id.encode()
             if one.deleted:
-                pipeline.delete(key)
+                for key in {item_key(item), place_key(item, self._generation)}:
+                    pipeline.delete(key)
             else:
-                pipeline.hset(key, mapping=item_fields(one))
+                pipeline.hset(item_key(item), mapping=item_fields(one))
+        pipeline.execute()
+
+    def place(self, places: Places) -> None:
+        """Write where the model has these items, in one round trip. Raises RedisError; may be repeated harmlessly."""
+        pipeline = self._client.pipeline(transaction=False)
+        for item, vector, bias in zip(places.ids, places.vectors, places.bias.tolist(), strict=True):
+            mapping = {PlaceField.VECTOR: vector.astype("<f4").tobytes(), PlaceField.BIAS: repr(bias)}
+            key = place_key(item.encode(), self._generation)
+            pipeline.hset(key, mapping={**mapping, PlaceField.MODEL: places.version})
         pipeline.execute()
 
     def close(self) -> None:

@@ -7,11 +7,13 @@
 | `rec:{user_id}`      | string | the latest recommendation event, JSON                                     |
 | `interest:model`     | hash   | the model that is in use, the fields of `ModelField`                      |
 | `interest:serving`   | string | which generation to read, JSON (`generations.Serving`); without it the 1st |
-| `item:{item_id}`     | hash   | what is known of an item, the fields of `ItemField`; of all generations    |
+| `item:{item_id}`     | hash   | what is known of an item, the fields of `ItemField`; of all generations   |
+| the same             | hash   | and where the model has it, the fields of `PlaceField`                    |
 
 The braces are part of the keys: Redis Cluster hashes what is between them, so a user's keys lie in one slot.
 Those are the keys of the first generation. The others have a prefix before the brace, `interest:g2:{user_id}`,
-`rec:g2:{user_id}` and `interest:g2:model`, and are read once `interest:serving` names it.
+`rec:g2:{user_id}` and `interest:g2:model`, and are read once `interest:serving` names it. Where a later generation's
+model has an item stands in a hash beside it, `item:g2:{item_id}`.
 """
 
 from enum import StrEnum
@@ -74,6 +76,15 @@ class ItemField(StrEnum):
     UPDATED_AT = "updated_at"  # wall-clock ms of what is known
 
 
+class PlaceField(StrEnum):
+    """Where an item lies in the space of a generation's `interest:{user_id}` vectors: the larger their product plus the
+    bias, the likelier the user takes the item up. Absent until the catalogue service has met a served version."""
+
+    VECTOR = "vector"  # little-endian float32 [dimension]
+    BIAS = "bias"  # decimal
+    MODEL = "model"  # the version that the two are of; later ones with the same values do not change it
+
+
 class ModelCard(msgspec.Struct, frozen=True):
     """What `interest:model` says: how to read every user's hash."""
 
@@ -109,6 +120,11 @@ def recommendation_key(user_id: bytes, generation: int = FIRST) -> bytes:
 def item_key(item_id: bytes) -> bytes:
     """Key of what is known of an item."""
     return _ITEM + _OPEN + _tagged(item_id) + _CLOSE
+
+
+def place_key(item_id: bytes, generation: int = FIRST) -> bytes:
+    """Key of where a generation's model has the item; the first one's is `item_key`."""
+    return _opening(_ITEM, generation) + _tagged(item_id) + _CLOSE
 
 
 def interest_keys(user_ids: list[bytes], generation: int = FIRST) -> list[bytes]:
