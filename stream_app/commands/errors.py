@@ -32,6 +32,8 @@ MENDABLE = (
     "stream_app.local.errors.LocalServerError",
     "stream_app.demo.errors.DemoError",
     "model_store.manifest.ModelError",
+    "model_store.catalog.errors.MisconfiguredError",
+    "model_store.catalog.annotators.taxonomy.TaxonomyError",
     "model_store.training.fetch.FetchError",
     "stream_app.commands.errors.CommandError",
 )
