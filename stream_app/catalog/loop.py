@@ -5,30 +5,20 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-import structlog
-from kafka.errors import KafkaError
-from redis import RedisError
-from tenacity import RetryCallState, RetryError, Retrying, retry_if_exception_type, wait_exponential_jitter
-from tenacity.nap import sleep_using_event
-from tenacity.stop import stop_when_event_set
-
-from model_store.catalog.errors import UnavailableError
 from stream_app.catalog.describe import Described, Describer
 from stream_app.catalog.feed import ItemFeed
 from stream_app.catalog.known import Known
 from stream_app.catalog.metrics import CatalogMetrics
+from stream_app.catalog.patience import Patience, Stopping
 from stream_app.catalog.sinks import ItemHashes, KnowledgeTopic
 from stream_app.contracts.items import Item, judge_item
 from stream_app.contracts.knowledge import encode
 from stream_app.contracts.validity import Record, Rejected
 from stream_app.shelf import KnowledgeFeed
 
-log = structlog.get_logger(__name__)
-
 T = TypeVar("T")
 
 POLL_S = 0.5
-_LONGEST_WAIT_S = 30.0
 _REFILLED = 1_000
 
 
@@ -53,6 +43,7 @@ class Catalog:
         """`others`: what processes beside this one have found out, and this one before."""
         self._feed, self._others, self._known, self._describer = feed, others, known, describer
         self._topic, self._hashes, self._metrics, self._stop = topic, hashes, metrics, stop
+        self._patience = Patience(metrics, stop)
 
     def run(self, *, once: bool = False, report: Callable[[int, int], None] = lambda _done, _left: None) -> None:
         """Until told to stop; with `once` until nothing is left to read. `report` gets the items done and left.
@@ -87,7 +78,7 @@ class Catalog:
             described = self._patiently("encoder", "describe", lambda: self._described(items))
             self._patiently("kafka", "publish", lambda: self._topic.write(described.knowledge, rejected))
             self._patiently("redis", "redis", lambda: self._hashes.write(described.standing))
-        except _Stopping:
+        except Stopping:
             return 0
         for one in described.knowledge:
             self._known.take(None, encode(one))
@@ -99,29 +90,8 @@ class Catalog:
         return self._describer.describe(items, self._known, int(time.time() * 1000))
 
     def _patiently(self, what: str, stage: str, work: Callable[[], T]) -> T:
-        """The result, however long it takes until it is there. Raises _Stopping if it is time to stop before."""
-
-        def say(state: RetryCallState) -> None:
-            self._metrics.beat()
-            self._metrics.waiting = what
-            self._metrics.retries.labels(what).inc()
-            why = str(state.outcome.exception())[:300] if state.outcome else ""
-            log.warning(
-                f"{what} does not answer; it is tried again, nothing is lost", attempts=state.attempt_number, why=why
-            )
-
-        retrying = Retrying(
-            retry=retry_if_exception_type((UnavailableError, RedisError, KafkaError)),
-            wait=wait_exponential_jitter(multiplier=0.2, max=_LONGEST_WAIT_S),
-            sleep=sleep_using_event(self._stop),
-            stop=stop_when_event_set(self._stop),
-            before_sleep=say,
-            retry_error_cls=_Stopping,
-        )
         with self._metrics.stage.labels(stage).time():
-            found: T = retrying(work)
-        self._metrics.waiting = ""
-        return found
+            return self._patience.until_done(what, work)
 
     def _count(self, described: Described, rejected: int) -> None:
         for outcome, items in described.outcomes.items():
@@ -131,10 +101,6 @@ class Catalog:
         for one in described.knowledge:
             if one.source:
                 self._metrics.sources.labels(one.source).inc()
-
-
-class _Stopping(RetryError):  # noqa: N818  # what it is
-    """It was not done, and is not tried again."""
 
 
 def judged(records: Sequence[Record]) -> tuple[list[Item], list[Rejected]]:

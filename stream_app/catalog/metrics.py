@@ -84,6 +84,7 @@ class CatalogMetrics:
     # -- `model_store.catalog.annotators.observer.Observer`
 
     def on_request(self, outcome: str, seconds: float, tokens_in: int, tokens_out: int, estimated: bool) -> None:  # noqa: ARG002
+        self.beat()  # a batch of texts may take a slow model longer than a turn of the loop may
         self.requests.labels(outcome).inc()
         self.model_seconds.observe(seconds)
         self.tokens.labels("in").inc(tokens_in)

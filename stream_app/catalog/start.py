@@ -3,7 +3,7 @@
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import Any
 
 import structlog
@@ -19,6 +19,7 @@ from stream_app.catalog.feed import ItemFeed
 from stream_app.catalog.known import Known
 from stream_app.catalog.loop import Catalog
 from stream_app.catalog.metrics import CatalogMetrics
+from stream_app.catalog.patience import Patience, Stopping
 from stream_app.catalog.sinks import ItemHashes, KnowledgeTopic
 from stream_app.settings import Annotator, Encoder, Settings
 from stream_app.shelf import KnowledgeFeed
@@ -44,7 +45,7 @@ def run_catalog(
     port = metrics.serve(settings.metrics)
     log.info("metrics and health are served", url=f"http://{settings.metrics.host}:{port}/metrics")
     _stop_on_signals(stop)
-    with catalog_of(settings, topics, metrics, stop) as catalog:
+    with suppress(Stopping), catalog_of(settings, topics, metrics, stop) as catalog:
         if refill_redis:
             log.info("Redis has all that is known", items=catalog.refill_redis())
         catalog.run(once=once, report=report)
@@ -57,8 +58,11 @@ def catalog_of(
     """The service, which knows all that was found out before; closed at the end."""
     encoder = RememberingEncoder(build_encoder(encoder_config(settings.catalog.encoder)), settings.catalog.batch_items)
     with ExitStack() as stack:
-        annotator = stack.enter_context(
-            build_annotator(annotator_config(settings), taxonomy_of(settings, topics), encoder, metrics)
+        taxonomy, patience = taxonomy_of(settings, topics), Patience(metrics, stop)
+        # It has the topics encoded.
+        annotator = patience.until_done(
+            "encoder",
+            lambda: stack.enter_context(build_annotator(annotator_config(settings), taxonomy, encoder, metrics)),
         )
         known = Known()
         others = stack.enter_context(closing(KnowledgeFeed(settings, known, metrics)))

@@ -12,8 +12,7 @@ import pytest
 import redis
 from confluent_kafka import Producer
 
-from model_store.catalog.annotators.tags import TagAnnotator
-from model_store.catalog.annotators.taxonomy import Taxonomy, Topic
+from model_store.catalog.annotators.taxonomy import Topic
 from model_store.catalog.encoders.hashing import HashingEncoder
 from model_store.catalog.encoders.port import Float32
 from model_store.catalog.errors import RefusedError, UnavailableError
@@ -192,20 +191,14 @@ def test_a_text_that_the_encoder_refuses_is_known_without_a_vector(world: World)
 
 
 def test_an_encoder_that_is_away_is_waited_for(world: World) -> None:
-    world.encoder.away = 2  # the topics of the taxonomy are encoded at the start, by an encoder that is there
     world.say("a")
-    annotator = TagAnnotator(Taxonomy(tuple(Topic(name, name) for name in TOPICS)))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(start, "build_annotator", lambda *_args: _as_context(annotator))
-        world.work_off()
+    world.encoder.away = 1  # at the start, when the topics of the taxonomy are encoded
+    with world.service() as catalog:
+        world.encoder.away = 2
+        catalog.run(once=True)
     assert set(world.knowledge()) == {"a"}
-    assert world.metrics.retries.labels("encoder")._value.get() == 2
+    assert world.metrics.retries.labels("encoder")._value.get() == 3
     assert not world.metrics.waiting
-
-
-@contextmanager
-def _as_context(value: TagAnnotator) -> Iterator[TagAnnotator]:
-    yield value
 
 
 def test_killed_between_publishing_and_committing_it_encodes_nothing_twice(world: World) -> None:
