@@ -15,6 +15,7 @@ from model_store.encoder.columns import FEATURES
 from model_store.encoder.network import ReadoutNetwork
 from model_store.encoder.readout import Readout, export_readout, restored_network
 from model_store.manifest import ModelError
+from model_store.state.content import ContentSpace
 from model_store.state.memory import Decays
 from model_store.state.writes import WriteTable
 
@@ -153,6 +154,24 @@ def load_parts(folder: Path) -> ModelParts:
         index=ItemIndex.load(folder),
         made=card.made,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class ItemSide:
+    """What a version says of items, without what reads users out: `topics` of the model, the generation's `space`."""
+
+    version: str
+    generation: int
+    topics: tuple[str, ...]
+    space: ContentSpace
+    index: ItemIndex
+
+
+def load_items(folder: Path) -> ItemSide:
+    """The items of the version in `folder`; raises as `load_model` does."""
+    version = manifest.verify(folder).version
+    card = read_card(folder)
+    return ItemSide(version, card.generation, card.topics, _read_writes(folder).space, ItemIndex.load(folder))
 
 
 def read_card(folder: Path) -> Card:
