@@ -15,10 +15,10 @@ from model_store.catalog.index import ItemIndex
 from model_store.encoder.columns import FEATURES
 from model_store.encoder.network import ReadoutNetwork
 from model_store.encoder.readout import Readout, export_readout, restored_network
+from model_store.items import WRITES, read_writes
 from model_store.state.memory import Decays
 from model_store.state.writes import WriteTable
 
-_WRITES = "writes.npz"
 _SAMPLE = 1_024
 
 Float32 = npt.NDArray[np.float32]
@@ -81,7 +81,7 @@ def export(parts: ModelParts, folder: Path, version: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     export_readout(parts.network, folder)
     parts.index.save(folder)
-    np.savez(folder / _WRITES, **parts.writes.arrays())  # type: ignore[arg-type]  # numpy's other options
+    np.savez(folder / WRITES, **parts.writes.arrays())  # type: ignore[arg-type]  # numpy's other options
     decays = parts.decays
     card = Card(
         parts.generation,
@@ -109,7 +109,7 @@ def load_model(folder: Path) -> InterestModel:
         card.generation,
         card.topics,
         card.decays,
-        writes=_read_writes(folder),
+        writes=read_writes(folder),
         readout=Readout(folder),
         index=ItemIndex.load(folder),
         made_at_ms=card.made_at_ms,
@@ -124,13 +124,8 @@ def load_parts(folder: Path) -> ModelParts:
         card.generation,
         card.topics,
         card.decays,
-        writes=_read_writes(folder),
+        writes=read_writes(folder),
         network=restored_network(folder, len(card.topics), card.interests),
         index=ItemIndex.load(folder),
         made=card.made,
     )
-
-
-def _read_writes(folder: Path) -> WriteTable:
-    with np.load(folder / _WRITES, allow_pickle=False) as arrays:
-        return WriteTable.of_arrays(arrays)

@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from kafka import KafkaConsumer
+from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import CommitFailedError, KafkaError
 
+from model_store.state.hashing import partition_of
 from stream_app.access import kafka_options
 from stream_app.contracts.validity import Record
 from stream_app.reaching import reaching
@@ -19,10 +20,11 @@ class ItemFeed:
 
     def __init__(self, settings: Settings) -> None:
         """Raises `KafkaUnreachableError`."""
-        self._most = settings.catalog.batch_items
+        self._most, self._topic = settings.catalog.batch_items, settings.kafka.topics.items
+        self._partitions: int | None = None
         with reaching(settings, KafkaError, ValueError):
             self._consumer = KafkaConsumer(
-                settings.kafka.topics.items,
+                self._topic,
                 bootstrap_servers=settings.kafka.bootstrap.split(","),
                 group_id=f"{settings.kafka.group}-catalog",
                 enable_auto_commit=False,
@@ -45,6 +47,17 @@ class ItemFeed:
             self._consumer.commit()
         except CommitFailedError:
             return
+
+    def is_mine(self, item: str) -> bool:
+        """Whether this process and no other has the item's partition."""
+        if self._partitions is None:
+            self._partitions = len(self._consumer.partitions_for_topic(self._topic) or ())
+        partition = partition_of(item.encode(), self._partitions)
+        return TopicPartition(self._topic, partition) in self._consumer.assignment()
+
+    def share(self) -> frozenset[Any]:
+        """The partitions that are this process's now."""
+        return frozenset(self._consumer.assignment())
 
     def is_assigned(self) -> bool:
         """Whether the group has shared out the partitions."""

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypeVar
 
 from stream_app.catalog.describe import Described, Describer
@@ -10,6 +11,7 @@ from stream_app.catalog.feed import ItemFeed
 from stream_app.catalog.known import Known
 from stream_app.catalog.metrics import CatalogMetrics
 from stream_app.catalog.patience import Patience, Stopping
+from stream_app.catalog.places import Placing
 from stream_app.catalog.sinks import ItemHashes, KnowledgeTopic
 from stream_app.contracts.items import Item, judge_item
 from stream_app.contracts.knowledge import encode
@@ -39,11 +41,15 @@ class Catalog:
         hashes: ItemHashes,
         metrics: CatalogMetrics,
         stop: threading.Event,
+        placing: Placing,
+        place_every_s: float = 5.0,
     ) -> None:
-        """`others`: what processes beside this one have found out, and this one before."""
+        """`others`: what processes beside this one have found out, and this one before. `place_every_s`: how often to
+        look where the model has items; 0: never."""
         self._feed, self._others, self._known, self._describer = feed, others, known, describer
         self._topic, self._hashes, self._metrics, self._stop = topic, hashes, metrics, stop
         self._patience = Patience(metrics, stop)
+        self._placing, self._place_every_s, self._placed_at_s = placing, place_every_s, float("-inf")
 
     def run(self, *, once: bool = False, report: Callable[[int, int], None] = lambda _done, _left: None) -> None:
         """Until told to stop; with `once` until nothing is left to read. `report` gets the items done and left.
@@ -56,8 +62,31 @@ class Catalog:
             left = self._feed.lag()
             self._metrics.lag.set(left)
             report(done, left)
-            if once and self._feed.is_assigned() and not left:
+            ends = once and self._feed.is_assigned() and not left
+            self._place_when_due(time.monotonic(), now=ends)
+            if ends:
                 return
+
+    def _place_when_due(self, now_s: float, *, now: bool) -> None:
+        if self._place_every_s and (now or now_s - self._placed_at_s >= self._place_every_s):
+            self.place()
+            self._placed_at_s = time.monotonic()
+
+    def place(self) -> int:
+        """Write where the served model has items, as far as that has changed; returns how many were written."""
+        with self._metrics.stage.labels("place").time():
+            news = self._placing.news(self._known.items, self._feed.is_mine, self._feed.share())
+        if news is None:
+            return 0
+        try:
+            for part in news.parts(_REFILLED):
+                self._patiently("redis", "redis", partial(self._hashes.place, part))
+                self._placing.wrote(part)
+                self._metrics.placed.inc(len(part.ids))
+                self._metrics.beat()
+        except Stopping:
+            return 0
+        return len(news.ids)
 
     def refill_redis(self) -> int:
         """Write all that is known into Redis once more; returns how many items that are. Raises RedisError."""

@@ -33,6 +33,11 @@ class CatalogMetrics:
             "Texts that the encoder refused: items without a vector",
             registry=registry,
         )
+        self.placed = Counter(
+            "interest_catalog_placed_items",
+            "Times that was written to Redis where the model has an item",
+            registry=registry,
+        )
         self.sources = Counter(
             "interest_catalog_annotations",
             "Items described, by who says what they are about: tags, nearest (the encoder), or a language model",
@@ -41,7 +46,7 @@ class CatalogMetrics:
         )
         self.stage = Histogram(
             "interest_catalog_stage_seconds",
-            "One stage of a batch: describe, publish, redis",
+            "One stage of a batch: describe, publish, redis; and place, finding where the model has the items",
             ["stage"],
             buckets=(*STAGE_BUCKETS_S, 30, 60),
             registry=registry,

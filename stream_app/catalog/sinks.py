@@ -1,6 +1,6 @@
 """Where knowledge goes: its topic, Redis, and what is no item to the dead letters."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +33,12 @@ class Places:
     ids: list[str]
     vectors: Float32
     bias: Float32
+
+    def parts(self, most: int) -> Iterator["Places"]:
+        """In their order, at most so many items each."""
+        for start in range(0, len(self.ids), most):
+            part = slice(start, start + most)
+            yield Places(self.version, self.ids[part], self.vectors[part], self.bias[part])
 
 
 class KnowledgeTopic:

@@ -20,6 +20,7 @@ from stream_app.catalog.known import Known
 from stream_app.catalog.loop import Catalog
 from stream_app.catalog.metrics import CatalogMetrics
 from stream_app.catalog.patience import Patience, Stopping
+from stream_app.catalog.places import Placing, ServedItems
 from stream_app.catalog.sinks import ItemHashes, KnowledgeTopic
 from stream_app.settings import Annotator, Encoder, Settings
 from stream_app.shelf import KnowledgeFeed
@@ -71,7 +72,11 @@ def catalog_of(
         topic, hashes = stack.enter_context(closing(KnowledgeTopic(settings))), ItemHashes(settings)
         stack.enter_context(closing(hashes))
         feed = stack.enter_context(closing(ItemFeed(settings)))
-        yield Catalog(feed, others, known, Describer(encoder, annotator), topic, hashes, metrics, stop)
+        placing = Placing(ServedItems(settings))
+        yield Catalog(
+            feed, others, known, Describer(encoder, annotator), topic, hashes, metrics, stop, placing,
+            settings.models.poll_s,
+        )  # fmt: skip
 
 
 def encoder_config(settings: Encoder) -> EncoderConfig:

@@ -16,13 +16,17 @@ from model_store.catalog.annotators.taxonomy import Topic
 from model_store.catalog.encoders.hashing import HashingEncoder
 from model_store.catalog.encoders.port import Float32
 from model_store.catalog.errors import RefusedError, UnavailableError
+from model_store.items import load_items
+from model_store.registry import ModelRegistry
 from stream_app.catalog import start
 from stream_app.catalog.loop import Catalog
 from stream_app.catalog.metrics import CatalogMetrics
+from stream_app.client import InterestReader
 from stream_app.contracts.knowledge import Knowledge, decode, unpacked
 from stream_app.local import LocalKafka
 from stream_app.settings import Settings
 from tests.bench.ground import unique
+from tests.bench.model import VERSION, catalogue_model
 from tests.failure.crew import make_topics, member_settings
 from tests.failure.found import read_topic
 from tests.failure.service import wait_for
@@ -238,6 +242,28 @@ def test_redis_away_holds_items_up_and_loses_none(world: World) -> None:
     world.work_off()  # its offset was not committed
     assert world.in_redis("held up")[b"title"] == b"Held Up"
     assert world.encoder.texts.count("Held Up") == 1
+
+
+def test_items_are_placed_where_the_served_model_has_them(world: World, tmp_path: Path) -> None:
+    url = catalogue_model(tmp_path / "models", 3)
+    assert url == world.settings.models.url
+    for item in ("i1", "new"):
+        world.say(item)
+    world.work_off()
+    index = load_items(ModelRegistry(url).fetch(VERSION, tmp_path / "check")).index
+    with InterestReader(world.settings.redis.url.get_secret_value()) as reader:
+        found = reader.items(["i1", "new", "nobody told of"])
+        assert set(found) == {"i1", "new"}
+        place = found["i1"].place
+        assert place is not None
+        np.testing.assert_array_equal(place.vector, index.vectors[1])
+        assert (np.float32(place.bias), place.model) == (index.bias[1], VERSION)
+        assert found["new"].place is not None
+        world.say("i1", deleted=True)
+        world.work_off()
+        assert reader.item("i1") is None
+    assert not world.in_redis("i1")
+    assert world.metrics.placed._value.get() == 3  # the second process knew nothing of what the first one had placed
 
 
 def test_redis_that_lost_everything_is_refilled(world: World) -> None:
