@@ -44,11 +44,12 @@ class Kin:
         return len(self._units)
 
     def tell(self, rows: Int64, vectors: Float32, items: int) -> None:
-        """Take in the vectors (float32 [n, d], zeros where nothing is known) of some of now `items` items."""
-        self._grow(items)
+        """Take in the vectors (float32 [n, d], zeros where nothing is known) of some of now `items` items. Of more than
+        `MOST` nothing new is taken in."""
         rows, vectors = rows[vectors.any(axis=1)], vectors[vectors.any(axis=1)]
         if not len(rows) or items > MOST:
             return
+        self._grow(items)
         around = vectors - self._mean
         self._units[rows] = around / np.maximum(np.linalg.norm(around, axis=1, keepdims=True), np.float32(1e-12))
         others = np.setdiff1d(np.flatnonzero(self._units.any(axis=1)), rows)

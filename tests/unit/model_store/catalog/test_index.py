@@ -262,6 +262,42 @@ def test_what_was_deleted_is_never_picked(large: bool) -> None:
     assert not np.isin(recommend(left, 10, skip=True).item, gone).any()
 
 
+def with_kin(world: World) -> World:
+    """Each item is alike to the next one, as if that were four times as likely after it as usual."""
+    items = len(world.index)
+    share = np.full(items, 3 * UNIT, np.float32)
+    kin = Transitions(np.arange(items + 1), ((np.arange(items) + 1) % items).astype(np.int32), share, 1.0)
+    return replace(world, index=replace(world.index, kin=kin))
+
+
+def test_what_is_like_the_last_items_gains_by_how_much_likelier_it_is() -> None:
+    world = make_world(7, 40, 12)
+    before = world.index.scores(world.records, np.arange(7), world.outputs)
+    alike = with_kin(world)
+    found = alike.index.scores(alike.records, np.arange(7), alike.outputs)
+    for user, history in enumerate(world.history):
+        gains = np.zeros(40)
+        for lag, item in zip((1.0, 0.5, 0.25), history[:-4:-1], strict=True):
+            if item < 40:
+                gains[(item + 1) % 40] += 3 * lag
+        np.testing.assert_allclose(found[user] - before[user], np.log1p(gains), atol=1e-4)
+    every = np.tile(np.arange(40, dtype=np.int32), (7, 1))
+    chosen = alike.index.scores_of(every, alike.records, np.arange(7), alike.outputs)
+    np.testing.assert_allclose(chosen, found, atol=1e-4)
+
+
+def test_kin_are_candidates_where_items_are_searched_for(tmp_path: Path) -> None:
+    world = with_kin(make_world(7, 4_000, 12))
+    boosted = replace(world.index.kin, share=np.full(4_000, 1e9, np.float32)) if world.index.kin else None
+    world = replace(world, index=replace(world.index, kin=boosted))
+    world.index.save(tmp_path)
+    searched = replace(world, index=ItemIndex.load(tmp_path).searched(world.outputs))
+    for user, picked in enumerate(recommend(searched, 5).item):
+        last = world.history[user][-1]
+        after = (last + 1) % 4_000
+        assert last >= 4_000 or after in world.history[user] or after in picked[:3]
+
+
 def test_some_of_the_items_are_what_they_were() -> None:
     world, _ = with_told(make_world(7, 40, 12), 3)
     kept = np.arange(43) % 2 == 0
