@@ -288,7 +288,7 @@ def test_what_is_like_the_last_items_gains_by_how_much_likelier_it_is() -> None:
 
 def test_kin_are_candidates_where_items_are_searched_for(tmp_path: Path) -> None:
     world = with_kin(make_world(7, 4_000, 12))
-    boosted = replace(world.index.kin, share=np.full(4_000, 1e9, np.float32)) if world.index.kin else None
+    boosted = replace(world.index.kin, share=np.full(4_000, 1e30, np.float32)) if world.index.kin else None
     world = replace(world, index=replace(world.index, kin=boosted))
     world.index.save(tmp_path)
     searched = replace(world, index=ItemIndex.load(tmp_path).searched(world.outputs))
