@@ -10,16 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from model_store import manifest
+from model_store.card import CARD, Card, read_card
 from model_store.catalog.index import ItemIndex
 from model_store.encoder.columns import FEATURES
 from model_store.encoder.network import ReadoutNetwork
 from model_store.encoder.readout import Readout, export_readout, restored_network
-from model_store.manifest import ModelError
-from model_store.state.content import ContentSpace
 from model_store.state.memory import Decays
 from model_store.state.writes import WriteTable
 
-_CARD = "model.json"
 _WRITES = "writes.npz"
 _SAMPLE = 1_024
 
@@ -65,29 +63,6 @@ def made_up_features(rows: int) -> Float32:
     return features
 
 
-class Card(msgspec.Struct, frozen=True):
-    """What `model.json` holds: the parts of a model that are not arrays, and where it came from.
-
-    `interests`: how many of a user's the readout tells apart.
-
-    `made`: free notes for people (data set, its terms, seed, figures); nothing that serves reads them.
-    """
-
-    generation: int
-    topics: tuple[str, ...]
-    rank_half_lives_events: tuple[float, ...]
-    time_half_lives_ms: tuple[float, ...]
-    content_half_life_ms: float
-    made: dict[str, Any] = {}
-    made_at_ms: int = 0
-    interests: int = 1
-
-    @property
-    def decays(self) -> Decays:
-        """The half-lives, as `state.advance` takes them."""
-        return Decays(self.rank_half_lives_events, self.time_half_lives_ms, self.content_half_life_ms)
-
-
 @dataclass(frozen=True, slots=True)
 class ModelParts:
     """What training hands over to `export`."""
@@ -118,7 +93,7 @@ def export(parts: ModelParts, folder: Path, version: str) -> None:
         time.time_ns() // 1_000_000,
         parts.network.interest_count,
     )
-    (folder / _CARD).write_bytes(msgspec.json.format(msgspec.json.encode(card)))
+    (folder / CARD).write_bytes(msgspec.json.format(msgspec.json.encode(card)))
     manifest.write(folder, version)
 
 
@@ -154,32 +129,6 @@ def load_parts(folder: Path) -> ModelParts:
         index=ItemIndex.load(folder),
         made=card.made,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class ItemSide:
-    """What a version says of items, without what reads users out: `topics` of the model, the generation's `space`."""
-
-    version: str
-    generation: int
-    topics: tuple[str, ...]
-    space: ContentSpace
-    index: ItemIndex
-
-
-def load_items(folder: Path) -> ItemSide:
-    """The items of the version in `folder`; raises as `load_model` does."""
-    version = manifest.verify(folder).version
-    card = read_card(folder)
-    return ItemSide(version, card.generation, card.topics, _read_writes(folder).space, ItemIndex.load(folder))
-
-
-def read_card(folder: Path) -> Card:
-    """The notes of the version in `folder`, without loading it."""
-    try:
-        return msgspec.json.decode((folder / _CARD).read_bytes(), type=Card)
-    except (FileNotFoundError, *manifest.UNREADABLE) as error:
-        raise ModelError(f"{folder / _CARD} cannot be read ({error}): fetch or train the version again") from error
 
 
 def _read_writes(folder: Path) -> WriteTable:

@@ -21,6 +21,7 @@ from stream_app.commands import (
     rebuild_redis,
     replay,
     show,
+    taxonomy,
     topics,
     train,
     trainer,
@@ -55,6 +56,7 @@ app.command(rich_help_panel="Look")(show.show)
 app.command(rich_help_panel="Look", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
     bench.bench
 )
+app.command(rich_help_panel="Models")(taxonomy.taxonomy)
 app.command(rich_help_panel="Models")(train.train)
 app.command(rich_help_panel="Models")(evaluate.evaluate)
 app.add_typer(models.app, name="models", rich_help_panel="Models")

@@ -6,7 +6,7 @@ The knowledge topic is followed from its beginning, in no group: whoever reads s
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,6 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 from prometheus_client import Counter, Gauge
 
-from model_store.model import InterestModel
 from model_store.state.content import BY_TOPICS, ContentSpace, Told
 from model_store.state.hashing import hash_ids
 from model_store.state.layout import FACET_DIM
@@ -24,6 +23,9 @@ from stream_app.access import kafka_options
 from stream_app.contracts.knowledge import Knowledge, decode, deleted, unpacked
 from stream_app.reaching import reaching
 from stream_app.settings import Settings
+
+if TYPE_CHECKING:
+    from model_store.model import InterestModel  # imports TensorFlow, which the catalogue service does without
 
 log = structlog.get_logger(__name__)
 
@@ -89,7 +91,7 @@ class Shelf:
         """Those of some items that are deleted."""
         return [item for item in ids if item in self._deleted]
 
-    def put_into(self, model: InterestModel) -> InterestModel:
+    def put_into(self, model: "InterestModel") -> "InterestModel":
         """The model that knows of these items as well, and recommends none of the deleted ones."""
         index, told = model.index, self.told()
         unlisted = np.flatnonzero(index.rows_of(hash_ids(told.ids).hash) < 0)
@@ -170,7 +172,7 @@ class Shelf:
         return coordinates
 
 
-def shelf_of(model: InterestModel) -> Shelf:
+def shelf_of(model: "InterestModel") -> Shelf:
     """An empty one, as this model's generation reads it."""
     return Shelf(model.writes.space, model.topics)
 
@@ -279,7 +281,7 @@ class Catalogue:
     feed: KnowledgeFeed
 
     @staticmethod
-    def follow(settings: Settings, model: InterestModel, metrics: Metrics) -> "Catalogue":
+    def follow(settings: Settings, model: "InterestModel", metrics: Metrics) -> "Catalogue":
         """With all that was told so far. Raises `KafkaUnreachableError`, KafkaError."""
         shelf = shelf_of(model)
         catalogue = Catalogue(shelf, KnowledgeFeed(settings, shelf, metrics))
@@ -291,6 +293,6 @@ class Catalogue:
         """Whether anything was said since the last call."""
         return bool(self.feed.news())
 
-    def put_into(self, model: InterestModel) -> InterestModel:
+    def put_into(self, model: "InterestModel") -> "InterestModel":
         """See `Shelf`."""
         return self.shelf.put_into(model)

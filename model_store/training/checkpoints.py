@@ -21,6 +21,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from model_store.state.content import ItemContent
 from model_store.training.interactions import Interactions
 
 EVERY_S = 60.0
@@ -122,13 +123,16 @@ def remove_abandoned(folder: Path, now_s: float) -> None:
             shutil.rmtree(path.parent, ignore_errors=True)
 
 
-def fingerprint(data: Interactions, recipe: Any) -> str:
-    """Hexadecimal digits that another data set, or another recipe (a dataclass), does not have."""
+def fingerprint(data: Interactions, recipe: Any, content: ItemContent | None = None) -> str:
+    """Hexadecimal digits that another data set, another recipe (a dataclass), or other content does not have."""
     digest = hashlib.sha256(msgspec.json.encode([_FORMAT, recipe, data.items, data.topics]))
     for name in _COLUMNS:
         column = getattr(data, name)
         digest.update(f"{name} {column.dtype} {column.shape}".encode())
         digest.update(np.ascontiguousarray(column).data)
+    if content is not None:
+        digest.update(content.space.encoder.encode())
+        digest.update(np.ascontiguousarray(content.coordinates).data)
     return digest.hexdigest()[:32]
 
 

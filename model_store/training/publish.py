@@ -10,9 +10,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from model_store.catalog.encoders.port import TextEncoder
 from model_store.catalog.index import ItemIndex
 from model_store.model import InterestModel, ModelParts, export, load_model
 from model_store.registry import ModelRegistry
+from model_store.state.content import ItemContent
 from model_store.training import train as training
 from model_store.training.checkpoints import Checkpoints
 from model_store.training.evaluate import HELD_OUT, Row, best_transition_weight, evaluate
@@ -21,6 +23,7 @@ from model_store.training.interactions import Interactions
 from model_store.training.recipes import recipe_for
 from model_store.training.report import summary, table
 from model_store.training.rivals.fitted import Scores, trained
+from model_store.training.texts import content_of
 
 
 def train_and_publish(
@@ -33,15 +36,17 @@ def train_and_publish(
     promote: bool = True,
     console: Console | None = None,
     checkpoints: Checkpoints | None = None,
+    content: ItemContent | None = None,
 ) -> str:
     """Train on all but each user's last two interactions, evaluate on the last, publish, promote; returns the version.
 
     Shows progress with the time left, and one table with the model beside popularity and item transitions. Call
     `encoder.runtime.use_threads` first. `version`: a name made of the data set and the time, if none is given.
+    `content`: of the items, by default their topics.
     """
     console, recipe = console or Console(), recipe or recipe_for(data)
     version = version or version_name(data.name, datetime.now(UTC))
-    parts = train_with_progress(data.without_last(HELD_OUT), recipe, generation, console, checkpoints)
+    parts = train_with_progress(data.without_last(HELD_OUT), recipe, generation, console, checkpoints, content)
     with tempfile.TemporaryDirectory(prefix="interest-model-") as scratch:
         folder = Path(scratch) / version
         export(parts, folder, version)
@@ -71,11 +76,25 @@ def version_name(data: str, now: datetime) -> str:
 
 
 def train_with_progress(
-    data: Interactions, recipe: Recipe, generation: int, console: Console, checkpoints: Checkpoints | None = None
+    data: Interactions,
+    recipe: Recipe,
+    generation: int,
+    console: Console,
+    checkpoints: Checkpoints | None = None,
+    content: ItemContent | None = None,
 ) -> ModelParts:
     """`train` with a bar on `console`."""
     with _bars(console) as report:
-        return training.train(data, recipe, generation, report("training"), checkpoints)
+        return training.train(data, recipe, generation, report("training"), checkpoints, content)
+
+
+def content_with_progress(data: Interactions, encoder: TextEncoder, console: Console) -> ItemContent:
+    """`content_of` with a bar on `console`."""
+    columns = (TextColumn("encoding items"), BarColumn(), TimeElapsedColumn(), TextColumn("left"),
+               TimeRemainingColumn())  # fmt: skip
+    with Progress(*columns, console=console, transient=True) as bars:
+        task = bars.add_task("", total=len(data.items))
+        return content_of(data, encoder, lambda done: bars.update(task, completed=done))
 
 
 def trained_rivals(data: Interactions, recipe: Recipe, back: int, console: Console) -> dict[str, Scores]:
@@ -111,4 +130,4 @@ def _noted(parts: ModelParts, rows: tuple[Row, ...]) -> ModelParts:
     return replace(parts, made={**parts.made, "test": [summary(row) for row in rows]})
 
 
-__all__ = ["train_and_publish", "train_with_progress", "trained_rivals", "version_name"]
+__all__ = ["content_with_progress", "train_and_publish", "train_with_progress", "trained_rivals", "version_name"]

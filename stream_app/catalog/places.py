@@ -8,8 +8,8 @@ from typing import Protocol
 import numpy as np
 import structlog
 
+from model_store.items import ItemSide, load_items
 from model_store.manifest import ModelError
-from model_store.model import ItemSide, load_items
 from model_store.registry import ModelRegistry
 from model_store.state.hashing import hash_ids
 from stream_app.catalog.sinks import Places

@@ -70,7 +70,7 @@ def catalog(
     require_topics(settings)
     topics: tuple[str, ...] = ()
     if settings.catalog.taxonomy is None:
-        from model_store.model import read_card
+        from model_store.card import read_card
 
         topics = read_card(served_model(settings)).topics
     from stream_app.catalog.start import run_catalog

@@ -32,8 +32,10 @@ MENDABLE = (
     "stream_app.local.errors.LocalServerError",
     "stream_app.demo.errors.DemoError",
     "model_store.manifest.ModelError",
-    "model_store.catalog.errors.MisconfiguredError",
     "model_store.catalog.annotators.taxonomy.TaxonomyError",
+    "model_store.catalog.errors.MisconfiguredError",
+    "model_store.catalog.errors.RefusedError",
+    "model_store.catalog.errors.UnavailableError",
     "model_store.training.fetch.FetchError",
     "stream_app.commands.errors.CommandError",
 )

@@ -102,7 +102,7 @@ def evaluate(
 
 def _losses(folder: Path) -> Sequence[Mapping[str, float]]:
     """What training noted of its loss, epoch by epoch; nothing in a version whose training noted nothing."""
-    from model_store.model import read_card
+    from model_store.card import read_card
 
     losses = read_card(folder).made.get("loss_by_epoch", ())
     return [{"epoch": epoch, "loss": loss} for epoch, loss in enumerate(losses, 1)]

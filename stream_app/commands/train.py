@@ -28,6 +28,14 @@ def train(
     interests: Annotated[
         int | None, typer.Option(min=1, max=8, help="How many interests of a user are told apart.")
     ] = None,
+    encoder: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND",
+            help="What reads the items' texts, as the catalogue service has it: hashing, sentence, multilingual or"
+            " endpoint. By default the items' topics are their content.",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of weights, order and dropout.")] = 0,
     threads: Annotated[int, typer.Option(min=1, help="Threads for TensorFlow.")] = 1,
     promote: Annotated[bool, typer.Option(help="Let workers serve it once it is published.")] = True,
@@ -43,16 +51,20 @@ def train(
 
     - `interest train`
     - `interest train ./movietweetings --name movietweetings-10k --no-promote`
+    - `interest train ./movietweetings --encoder sentence`
     - `interest train kafka --kafka kafka:9092 --models s3://bucket/models`
     """
-    settings = settings_of(kafka=kafka, models=models, config=config)
+    settings = settings_of(
+        kafka=kafka, models=models, config=config, catalog={"encoder": {"kind": encoder} if encoder else None}
+    )
     interactions = interactions_of(source, name, settings)
     with native_messages_hidden():
+        from model_store.catalog.encoders.build import build_encoder
         from model_store.encoder.runtime import use_threads
         from model_store.registry import ModelRegistry
         from model_store.training.checkpoints import Checkpoints, Stopped, fingerprint, remove_abandoned
         from model_store.training.evaluate import HELD_OUT
-        from model_store.training.publish import train_and_publish
+        from model_store.training.publish import content_with_progress, train_and_publish
         from model_store.training.recipes import recipe_for
 
     if not (interactions.from_last() >= HELD_OUT).any():
@@ -64,7 +76,12 @@ def train(
     generation = generation or registry.next_generation()
     kept_in = settings.data_dir / "training"
     remove_abandoned(kept_in, time.time())
-    mine = kept_in / fingerprint(interactions, recipe)
+    console, content = err if as_json else out, None
+    if encoder:
+        from stream_app.catalog.start import encoder_config
+
+        content = content_with_progress(interactions, build_encoder(encoder_config(settings.catalog.encoder)), console)
+    mine = kept_in / fingerprint(interactions, recipe, content)
     checkpoints = Checkpoints(mine, lambda text: err.print(text, markup=False, soft_wrap=True), time.monotonic())
     if anew:
         checkpoints.remove()
@@ -76,8 +93,9 @@ def train(
             version=version,
             generation=generation,
             promote=promote,
-            console=err if as_json else out,
+            console=console,
             checkpoints=checkpoints,
+            content=content,
         )
     except Stopped as stopped:
         err.print(str(stopped), markup=False, soft_wrap=True)

@@ -16,7 +16,7 @@ from model_store.catalog.annotators.taxonomy import Topic
 from model_store.catalog.encoders.hashing import HashingEncoder
 from model_store.catalog.encoders.port import Float32
 from model_store.catalog.errors import RefusedError, UnavailableError
-from model_store.model import load_items
+from model_store.items import load_items
 from model_store.registry import ModelRegistry
 from stream_app.catalog import start
 from stream_app.catalog.loop import Catalog

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from confluent_kafka import Producer
 
-from model_store.model import read_card
+from model_store.card import read_card
 from model_store.registry import ModelRegistry
 from model_store.training.interactions import Interactions
 from stream_app.local import LocalKafka

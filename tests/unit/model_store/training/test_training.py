@@ -8,8 +8,9 @@ import numpy.typing as npt
 import pytest
 from rich.console import Console
 
+from model_store.card import read_card
 from model_store.encoder.columns import Outputs
-from model_store.model import InterestModel, export, load_model, load_parts, read_card
+from model_store.model import InterestModel, export, load_model, load_parts
 from model_store.registry import ModelRegistry
 from model_store.state.features import features
 from model_store.state.layout import DIM, LANES, RANK_LANES
