@@ -1,5 +1,7 @@
 """Where the served model has items: what is new of it, and nothing else."""
 
+import subprocess
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -129,3 +131,8 @@ def test_a_version_of_the_store_is_read_and_one_that_cannot_be_is_left_out(tmp_p
 def test_parts_keep_their_order() -> None:
     many = Places("1", ["a", "b", "c"], np.arange(3, dtype=np.float32)[:, None], np.arange(3, dtype=np.float32))
     assert [(part.ids, part.bias.tolist()) for part in many.parts(2)] == [(["a", "b"], [0, 1]), (["c"], [2])]
+
+
+def test_the_service_loads_no_tensorflow() -> None:
+    code = "import sys, stream_app.catalog.start; sys.exit('tensorflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
