@@ -21,6 +21,8 @@ from stream_app.shelf import KnowledgeFeed
 T = TypeVar("T")
 
 POLL_S = 0.5
+LOOK_S = 1.0
+"""How often is looked how far behind it is, while there is work."""
 _REFILLED = 1_000
 
 
@@ -56,16 +58,27 @@ class Catalog:
 
         Raises MisconfiguredError.
         """
-        done = 0
+        done, left, looked_at_s = 0, 0, float("-inf")
         while not self._stop.is_set():
-            done += self.turn()
-            left = self._feed.lag()
-            self._metrics.lag.set(left)
+            found = self.turn()
+            done += found
+            if found and time.monotonic() - looked_at_s < LOOK_S:
+                continue
+            left, looked_at_s = self._lag(), time.monotonic()
             report(done, left)
-            ends = once and self._feed.is_assigned() and not left
+            ends = once and self._feed.is_assigned() and not (found or left)
             self._place_when_due(time.monotonic(), now=ends)
             if ends:
                 return
+
+    def _lag(self) -> int:
+        """Of what is this process's; asking costs a round trip to Kafka. 0 if it is time to stop before an answer."""
+        try:
+            left = self._patience.until_done("kafka", self._feed.lag)
+        except Stopping:
+            return 0
+        self._metrics.lag.set(left)
+        return left
 
     def _place_when_due(self, now_s: float, *, now: bool) -> None:
         if self._place_every_s and (now or now_s - self._placed_at_s >= self._place_every_s):
@@ -107,11 +120,11 @@ class Catalog:
             described = self._patiently("encoder", "describe", lambda: self._described(items))
             self._patiently("kafka", "publish", lambda: self._topic.write(described.knowledge, rejected))
             self._patiently("redis", "redis", lambda: self._hashes.write(described.standing))
+            for one in described.knowledge:
+                self._known.take(None, encode(one))
+            self._patience.until_done("kafka", self._feed.commit)
         except Stopping:
             return 0
-        for one in described.knowledge:
-            self._known.take(None, encode(one))
-        self._feed.commit()
         self._count(described, len(rejected))
         return len(records)
 
