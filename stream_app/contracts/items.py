@@ -1,16 +1,28 @@
 """What producers send of their items: one JSON object a record on `interest.items`, keyed by item id and compacted.
 
-Fields that are not named here are ignored. A record without a value, or with `deleted: true`, withdraws the item.
+Fields that are not named here are ignored, and an optional one may be null. A record without a value (a tombstone), or
+with `deleted: true`, withdraws the item.
 """
 
 import msgspec
 
 from model_store.catalog.text import ItemText
 from stream_app.contracts.reasons import Reason
-from stream_app.contracts.validity import CONTROL_CHARACTER, MAX_ID_BYTES, UNDECODABLE, Record, Rejected, decoding_fault
+from stream_app.contracts.validity import (
+    UNDECODABLE,
+    Fault,
+    Record,
+    Rejected,
+    clipped,
+    decoding_fault,
+    id_fault,
+)
 
 MAX_VALUE_BYTES = 65_536
 MAX_TITLE, MAX_TAGS, MAX_TAG = 1_000, 100, 200
+EARLIEST_MS, LATEST_MS = -62_135_596_800_000, 253_402_300_799_999
+"""The years 1 to 9999, as most languages' dates have them: books are older than 1970, and what is announced is dated
+ahead."""
 
 
 class Item(msgspec.Struct, frozen=True):
@@ -30,7 +42,30 @@ class Item(msgspec.Struct, frozen=True):
         return ItemText(self.item_id, self.title, self.description, self.tags)
 
 
-_decoder = msgspec.json.Decoder(Item)
+class _Sent(msgspec.Struct, frozen=True):
+    """The same with null where a producer has nothing to say."""
+
+    item_id: str
+    title: str | None = None
+    description: str | None = None
+    tags: tuple[str, ...] | None = None
+    creator_id: str | None = None
+    published_at: int | None = None
+    deleted: bool | None = None
+
+    def item(self) -> Item:
+        return Item(
+            self.item_id,
+            self.title or "",
+            self.description or "",
+            self.tags or (),
+            self.creator_id or "",
+            self.published_at or 0,
+            bool(self.deleted),
+        )
+
+
+_decoder = msgspec.json.Decoder(_Sent)
 
 
 def judge_item(record: Record) -> Item | Rejected:
@@ -40,23 +75,32 @@ def judge_item(record: Record) -> Item | Rejected:
         told = f"the value has {len(value):,} bytes, allowed are {MAX_VALUE_BYTES:,}"
         return Rejected(Reason.TOO_LARGE, told, record)
     try:
-        item = Item((record.key or b"").decode(), deleted=True) if value is None else _decoder.decode(value)
+        item = Item((record.key or b"").decode(), deleted=True) if value is None else _decoder.decode(value).item()
+    except UnicodeDecodeError as error:
+        where = "the value is" if value is not None else "the key of a record without a value is"
+        return Rejected(Reason.NOT_JSON if value is not None else Reason.BAD_ID, f"{where} no UTF-8: {error}", record)
     except UNDECODABLE as error:
         return Rejected(*decoding_fault(error), record)
-    fault = _fault(item, record.key)
+    fault = _id_fault(item) or _key_fault(item, record.key) or (None if item.deleted else _content_fault(item))
     return Rejected(*fault, record) if fault else item
 
 
-def _fault(item: Item, key: bytes | None) -> tuple[Reason, str] | None:
-    raw = item.item_id.encode()
-    if not raw or len(raw) > MAX_ID_BYTES or CONTROL_CHARACTER.search(raw):
-        return Reason.BAD_ID, f"item_id has {len(raw):,} bytes, 1 to {MAX_ID_BYTES} are allowed, no control characters"
-    if key != raw:
-        return Reason.KEY_MISMATCH, f"the key is {(key or b'')[:64]!r}, the item_id is {item.item_id!r}"
-    if item.published_at < 0:
-        return Reason.TS_INVALID, f"published_at is negative: {item.published_at}"
-    if not item.deleted and not item.title.strip():
+def _id_fault(item: Item) -> Fault:
+    return id_fault("item_id", item.item_id) or (id_fault("creator_id", item.creator_id) if item.creator_id else None)
+
+
+def _key_fault(item: Item, key: bytes | None) -> Fault:
+    if key == item.item_id.encode():
+        return None
+    return Reason.KEY_MISMATCH, f"the key is {(key or b'')[:64]!r}, the item_id is {item.item_id!r}"
+
+
+def _content_fault(item: Item) -> Fault:
+    if not item.title.strip():
         return Reason.MISSING_FIELD, "an item that is not deleted needs a title"
+    if not EARLIEST_MS <= item.published_at <= LATEST_MS:
+        told = f"published_at is {clipped(str(item.published_at))}, outside the years 1 to 9999 in milliseconds"
+        return Reason.TS_INVALID, told
     if len(item.title) > MAX_TITLE or len(item.tags) > MAX_TAGS or max(map(len, item.tags), default=0) > MAX_TAG:
         told = f"at most {MAX_TITLE:,} characters of title and {MAX_TAGS} tags of {MAX_TAG} characters are allowed"
         return Reason.TOO_LARGE, told

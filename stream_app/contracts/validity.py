@@ -28,7 +28,8 @@ UNDECODABLE = (msgspec.MsgspecError, UnicodeError, RecursionError, TypeError)
 # Typed as Any: which event a decoder returns is known only by its kind.
 DECODERS: dict[Kind, Any] = {kind: msgspec.json.Decoder(event) for kind, event in EVENT_OF_KIND.items()}
 
-_Fault = tuple[Reason, str] | None
+Fault = tuple[Reason, str] | None
+"""What is wrong, and with what; None if nothing is."""
 
 
 class Record(Protocol):
@@ -89,7 +90,7 @@ def judge(kind: Kind, record: Record, limits: Limits, now_ms: int) -> Event | Re
     except UNDECODABLE as error:
         return Rejected(*decoding_fault(error), record)
     fault = (
-        _id_fault(event)
+        _ids_fault(event)
         or _key_fault(event, record, limits)
         or _time_fault(event, limits, now_ms)
         or _number_fault(event, limits)
@@ -119,15 +120,20 @@ def clipped(text: str) -> str:
     return text if len(text) <= _LONGEST_QUOTE else text[:_LONGEST_QUOTE] + "..."
 
 
-def _id_fault(event: Event) -> _Fault:
-    for name, value in _named_ids(event):
-        raw = value.encode()
-        if not raw:
-            return Reason.BAD_ID, f"{name} is empty"
-        if len(raw) > MAX_ID_BYTES:
-            return Reason.BAD_ID, f"{name} has {len(raw):,} bytes, allowed are {MAX_ID_BYTES}"
-        if CONTROL_CHARACTER.search(raw):
-            return Reason.BAD_ID, f"{name} has control characters: {value!r}"
+def _ids_fault(event: Event) -> Fault:
+    faults = (id_fault(name, value) for name, value in _named_ids(event))
+    return next((fault for fault in faults if fault), None)
+
+
+def id_fault(name: str, value: str) -> Fault:
+    """What is wrong with an id; `name`: what the contract calls it."""
+    raw = value.encode()
+    if not raw:
+        return Reason.BAD_ID, f"{name} is empty"
+    if len(raw) > MAX_ID_BYTES:
+        return Reason.BAD_ID, f"{name} has {len(raw):,} bytes, allowed are {MAX_ID_BYTES}"
+    if CONTROL_CHARACTER.search(raw):
+        return Reason.BAD_ID, f"{name} has control characters: {value!r}"
     return None
 
 
@@ -140,7 +146,7 @@ def _named_ids(event: Event) -> list[tuple[str, str]]:
     return ids
 
 
-def _key_fault(event: Event, record: Record, limits: Limits) -> _Fault:
+def _key_fault(event: Event, record: Record, limits: Limits) -> Fault:
     user = event.user_id.encode()
     if record.key != user:
         shown = repr(record.key[:64]) if isinstance(record.key, bytes) else repr(record.key)
@@ -152,7 +158,7 @@ def _key_fault(event: Event, record: Record, limits: Limits) -> _Fault:
     return None
 
 
-def _time_fault(event: Event, limits: Limits, now_ms: int) -> _Fault:
+def _time_fault(event: Event, limits: Limits, now_ms: int) -> Fault:
     if event.ts < 0:
         return Reason.TS_INVALID, f"ts is negative: {clipped(str(event.ts))}"
     if event.ts > MAX_TS_MS:
@@ -164,7 +170,7 @@ def _time_fault(event: Event, limits: Limits, now_ms: int) -> _Fault:
     return None
 
 
-def _number_fault(event: Event, limits: Limits) -> _Fault:
+def _number_fault(event: Event, limits: Limits) -> Fault:
     if isinstance(event, Click):
         dwell = event.dwell_ms
         if dwell is not None and not 0 <= dwell <= limits.max_dwell_ms:
