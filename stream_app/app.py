@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 import faust
 import structlog
+from kafka.errors import KafkaError
 from mode.loop import use as use_event_loop
 
 from model_store.model import InterestModel
@@ -26,6 +27,7 @@ from stream_app.faust_slab.fatal import stop_process
 from stream_app.health import Health
 from stream_app.observability import WorkerMetrics
 from stream_app.publishing import Publishing
+from stream_app.reaching import KafkaUnreachableError
 from stream_app.refresh import Voice
 from stream_app.rehearsal import rehearse
 from stream_app.settings import Settings
@@ -208,6 +210,15 @@ def _settle_interpreter() -> None:
     sys.setswitchinterval(0.001)
 
 
+def _catalogue(settings: Settings, model: InterestModel, metrics: WorkerMetrics) -> Told:
+    """With all that was told so far; what a worker writes depends on it."""
+    try:
+        return Told.follow(settings, model, metrics)
+    except (KafkaUnreachableError, KafkaError) as error:
+        where = settings.kafka.bootstrap
+        stop_process("start", StopWorker(f"no Kafka answers at {where} any more, where the catalogue is read: {error}"))
+
+
 def run_worker(settings: Settings, model: InterestModel) -> NoReturn:
     """Serve until SIGTERM or SIGINT (then exit status 0), or until a fault (70)."""
     use_event_loop("uvloop")  # a third less CPU an event than asyncio's own (measured)
@@ -218,9 +229,10 @@ def run_worker(settings: Settings, model: InterestModel) -> NoReturn:
     log.info("warming up", model=model.version)
     rehearse(settings, model)
     metrics.health.warm = True
+    catalogue = _catalogue(settings, model, metrics)
     _settle_interpreter()
     stop_when_refused()
-    app = build_app(settings, model, metrics, Told.follow(settings, model, metrics))
+    app = build_app(settings, model, metrics, catalogue)
     log.info("starting", kafka=settings.kafka.bootstrap, group=settings.kafka.consumer_group, model=model.version)
     faust.Worker(app, override_logging=False, redirect_stdouts=False).execute_from_commandline()
     sys.stdout.flush()

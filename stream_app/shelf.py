@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import structlog
 from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, KafkaTimeoutError
 from prometheus_client import Counter, Gauge
 
 from model_store.state.content import BY_TOPICS, ContentSpace, Told
@@ -34,6 +34,7 @@ Float32 = npt.NDArray[np.float32]
 POLL_RECORDS = 5_000
 _WAIT_S = 0.1
 _SAY_S = 3.0
+_STALL_S = 60.0
 _ROOM = 1024
 _FETCH_BYTES = 8 << 20
 
@@ -253,9 +254,14 @@ class KnowledgeFeed:
         KafkaError."""
         ends = self._consumer.end_offsets(self._at) if self._at else {}
         items: set[str] = set()
-        said_s = time.monotonic()
+        said_s = heard_s = time.monotonic()
+        least: float = float("inf")
         while left := sum(ends[at] - self._consumer.position(at) for at in self._at if self._before(at, ends[at])):
             items |= self.poll(1.0)
+            if left < least:
+                least, heard_s = left, time.monotonic()
+            elif time.monotonic() - heard_s > _STALL_S:
+                raise KafkaTimeoutError(f"{self._topic} gave nothing for {_STALL_S:.0f} s, {left:,} records to go")
             if time.monotonic() - said_s > _SAY_S:
                 said_s = time.monotonic()
                 log.info("reading what the catalogue has told", items=len(items), records_left=left)

@@ -185,7 +185,7 @@ def _path_to(token: bytes, updater: Any) -> list[str]:
     coroutines = [task.get_coro() for task in asyncio.all_tasks()]
     mine = [one for one in coroutines if getattr(one, "__qualname__", "").startswith("Updater.")]
     assert mine
-    outside = (updater._sinks, updater.source, updater._flood, updater._model, updater._settings)
+    outside = (updater._sinks, updater.source, updater._flood, updater.model, updater._settings)
     came_from: dict[int, Any] = {id(one): None for one in (*outside, *asyncio.all_tasks())}
     waiting = [updater, *mine]
     came_from |= {id(one): None for one in waiting}

@@ -34,7 +34,7 @@ def settings(kafka: LocalKafka, request: pytest.FixtureRequest) -> Iterator[Sett
 
 def test_create_makes_all_topics_once_and_right(settings: Settings) -> None:
     assert [finding.problem for finding in topics.check(settings)] == ["does not exist"]
-    assert len(topics.create(settings)) == 8
+    assert len(topics.create(settings)) == 9
     assert topics.create(settings) == []
     assert topics.check(settings) == []
 
