@@ -91,6 +91,7 @@ class Versions:
         self._store = _Store(settings)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="versions")
         self._refused: str | None = None
+        self._news = False  # the catalogue has told of items, and the reader does not know yet
 
     async def watch_forever(self) -> NoReturn:
         """Look again and again."""
@@ -101,31 +102,37 @@ class Versions:
     async def look(self) -> None:
         """Take up the version that the pointer names, if it is another one than that in use and can be used; or else
         what the catalogue has told since."""
+        if self._catalogue is not None:
+            self._news |= await self._aside(self._catalogue.news)
+        base = await self._another()
+        if base is not None:
+            await self._take_up(base, await self._aside(lambda: self._voice_of(base)))
+        elif self._news:
+            self._reader.take_up(await self._aside(lambda: self._voice_of(self._base)))
+            self._news = False
+
+    async def _another(self) -> InterestModel | None:
+        """The version that the pointer names, if it is to be taken up."""
         wanted = None
-        told = self._catalogue is not None and await self._aside(self._catalogue.news)
         try:
             wanted = await self._aside(self._store.current)
             if wanted != self._refused:
                 self._refused = None  # the pointer has moved since: what was refused may be tried again
             if wanted in (None, self._base.version, self._refused):
-                if told:
-                    self._reader.take_up(await self._aside(lambda: self._voice_of(self._base)))
-                return
-            base = await self._aside(lambda: self._store.load(wanted or "", self._base))
-            voice = await self._aside(lambda: self._voice_of(base))
+                return None
+            return await self._aside(lambda: self._store.load(wanted or "", self._base))
         except Refused as refused:
             self._refused = wanted
             self._count(refused.reason, wanted, str(refused))
         except OSError as error:
             self._count("unreachable", wanted, str(error))
-        else:
-            await self._take_up(base, voice)
+        return None
 
     def _voice_of(self, base: InterestModel) -> Voice:
         return Voice.of(self._catalogue.put_into(base) if self._catalogue else base)
 
     async def _take_up(self, base: InterestModel, voice: Voice) -> None:
-        model, self._base, self._refused = voice.model, base, None
+        model, self._base, self._refused, self._news = voice.model, base, None, False
         self._reader.take_up(voice)
         self._metrics.show_model(model.version, model.generation, model.made_at_ms)
         self._metrics.model_swaps.inc()

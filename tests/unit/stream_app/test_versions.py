@@ -258,3 +258,20 @@ def test_what_the_catalogue_tells_is_taken_up_and_outlives_a_change_of_version(s
     scene.catalogue.tell(knowledge(known, base))
     assert scene.look() == "second"
     assert np.isfinite(scene.worker.model.index.bias).all()
+
+
+@pytest.mark.parametrize("fault", ["unreachable", "refused"])
+def test_what_the_catalogue_tells_does_not_wait_for_a_version(scene: Scene, fault: str) -> None:
+    base = scene.worker.model
+    if fault == "refused":
+        scene.publish("broken", index=replace(base.index, bias=np.full(30, np.nan, np.float32)))
+    else:
+        scene.versions._store.current = _unreachable  # type: ignore[method-assign]
+    scene.catalogue.tell(deleted(base.index.item_ids[0], 2))
+    assert scene.look() == VERSION
+    assert scene.worker.model.index.bias[0] == -np.inf
+    assert scene.sample("interest_model_refused_total", reason=fault if fault == "unreachable" else "not_finite") == 1
+
+
+def _unreachable() -> str | None:
+    raise OSError("away")
