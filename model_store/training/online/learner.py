@@ -151,16 +151,19 @@ class OnlineLearner:
     # -- items
 
     def meet(self, ids: Sequence[str]) -> None:
-        """Take in items that may be new, of which nothing but the id is known."""
-        self.tell(Told.nothing(ids, self._shares.shape[1]))
+        """Take in items that may be new, of which nothing but the id is known; one that was withdrawn stays so."""
+        self._take_in(Told.nothing(ids, self._shares.shape[1]))
 
     def tell(self, told: Told) -> None:
         """Take in what a catalogue says of items, new ones and others.
 
         A new one begins with the vector that its content has, and with the bias of the rarest; its clicks do the rest.
         """
-        told = told.first_of_each()
         self._withdrawn -= set(told.ids)
+        self._take_in(told)
+
+    def _take_in(self, told: Told) -> None:
+        told = told.first_of_each()
         rows = self._index.rows_of(hash_ids(told.ids).hash)
         new, before = told.take(np.flatnonzero(rows < 0)), len(self.item_ids)
         self._describe(rows[rows >= 0], told.take(np.flatnonzero(rows >= 0)))
@@ -173,8 +176,9 @@ class OnlineLearner:
 
     def withdraw(self, ids: Sequence[str]) -> None:
         """Recommend none of these items any more, until a catalogue tells of them again."""
-        self._withdrawn |= set(ids)
-        self._index = self._new_index()
+        if ids:
+            self._withdrawn |= set(ids)
+            self._index = self._new_index()
 
     def _add(self, new: Told) -> None:
         lowest, before = float(self.vectors_and_bias()[1].min(initial=0.0)), len(self.item_ids)
@@ -192,6 +196,8 @@ class OnlineLearner:
 
     def _describe(self, rows: Int64, told: Told) -> None:
         """Items met before, of which there may be more to say now. What says nothing takes nothing away."""
+        # Indexes that were handed out, and the base, have the columns as they stand.
+        self._topic, self._shares = self._topic.copy(), self._shares.copy()
         for row, title in zip(rows.tolist(), told.titles, strict=True):
             self.titles[row] = title if title != self.item_ids[row] else self.titles[row]
         topical, contentful = told.shares.any(axis=1), told.content.any(axis=1)

@@ -254,3 +254,29 @@ def test_the_projection_is_learnt_and_goes_on_from_a_version_and_from_a_snapshot
     np.testing.assert_allclose(
         from_version.vectors_and_bias()[0][-1], from_snapshot.vectors_and_bias()[0][-1], atol=1e-5
     )
+
+
+def test_a_withdrawn_item_that_is_clicked_late_is_not_offered_until_it_is_told_of_again() -> None:
+    learner = OnlineLearner(told_parts(), RECIPE)
+    learner.withdraw(["gone", IDS[0]])
+    learner.meet(["gone"])
+    hidden = {item for item, bias in zip(learner.item_ids, learner.index().bias, strict=True) if bias < -1e6}
+    assert hidden == {"gone", IDS[0]}
+    learner.tell(
+        Told(["gone"], ["Gone"], np.ones((1, FACET_DIM), np.float32), np.zeros((1, 2), np.float32), NO_VECTORS)
+    )
+    assert learner.index().bias[ITEMS] > -1e6
+    assert learner.index().bias[0] < -1e6
+
+
+def test_what_is_told_changes_no_index_that_was_handed_out() -> None:
+    parts = told_parts()
+    learner = OnlineLearner(parts, RECIPE)
+    before, topic = learner.index(), parts.index.topic.copy()
+    shares = before.shares.copy()
+    other = np.array([[0.0, 1.0]], np.float32)
+    learner.tell(Told([IDS[0]], ["Other"], np.ones((1, FACET_DIM), np.float32), other, NO_VECTORS))
+    assert learner.index().topic[0] == 1
+    np.testing.assert_array_equal(before.topic, topic)
+    np.testing.assert_array_equal(parts.index.topic, topic)
+    np.testing.assert_array_equal(before.shares, shares)
