@@ -16,6 +16,14 @@ class Check(NamedTuple):
     says: str
 
 
+def loop_check(beat_at_s: float | None, now_s: float, max_age_s: float) -> Check:
+    """Whether a service's loop, which last turned at `beat_at_s` (None before it starts), turns still."""
+    if beat_at_s is None:
+        return Check("loop", True, "not started yet")
+    age_s = now_s - beat_at_s
+    return Check("loop", age_s <= max_age_s, f"turned {age_s:.1f} s ago, at most {max_age_s:g}")
+
+
 class Health:
     """What the loop last said of itself. Each attribute is one value that is replaced whole.
 
@@ -56,10 +64,7 @@ class Health:
 
     def live(self) -> list[Check]:
         """`/healthz`: does the loop turn? A worker that fails this for long is to be killed."""
-        age_s, most_s = self.beat_age_s(), self._bounds.max_beat_age_s
-        if self.beat_at_s is None:
-            return [Check("loop", True, "not started yet")]
-        return [Check("loop", age_s <= most_s, f"turned {age_s:.1f} s ago, at most {most_s:g}")]
+        return [loop_check(self.beat_at_s, self._clock(), self._bounds.max_beat_age_s)]
 
     def ready(self) -> list[Check]:
         """`/readyz`: does it take in its share of the events, and make them durable?"""

@@ -1,10 +1,8 @@
 """Joins the catalogue service's parts."""
 
-import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
-from typing import Any
 
 import structlog
 
@@ -24,6 +22,7 @@ from stream_app.catalog.places import Placing, ServedItems
 from stream_app.catalog.sinks import ItemHashes, KnowledgeTopic
 from stream_app.settings import Annotator, Encoder, Settings
 from stream_app.shelf import KnowledgeFeed
+from stream_app.signals import stop_on_signals
 
 log = structlog.get_logger(__name__)
 
@@ -45,7 +44,7 @@ def run_catalog(
     metrics, stop = CatalogMetrics(), threading.Event()
     port = metrics.serve(settings.metrics)
     log.info("metrics and health are served", url=f"http://{settings.metrics.host}:{port}/metrics")
-    _stop_on_signals(stop)
+    stop_on_signals(stop, "stopping after this batch")
     with suppress(Stopping), catalog_of(settings, topics, metrics, stop) as catalog:
         if refill_redis:
             log.info("Redis has all that is known", items=catalog.refill_redis())
@@ -105,12 +104,3 @@ def taxonomy_of(settings: Settings, topics: tuple[str, ...]) -> Taxonomy:
     if settings.catalog.taxonomy:
         return taxonomies.load(settings.catalog.taxonomy)
     return Taxonomy(tuple(Topic(name, name) for name in topics))
-
-
-def _stop_on_signals(stop: threading.Event) -> None:
-    def on_signal(number: int, _frame: Any) -> None:
-        log.info("stopping after this batch", signal=signal.Signals(number).name)
-        stop.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, on_signal)

@@ -4,7 +4,7 @@ import time
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from stream_app.health import Check
+from stream_app.health import Check, loop_check
 from stream_app.http_server import serve
 from stream_app.observability import STAGE_BUCKETS_S, catalogue_metrics, pages, process_registry
 from stream_app.settings import Metrics as MetricsSettings
@@ -89,7 +89,4 @@ class TrainerMetrics:
         return serve(pages(self.registry, self._checks, self._checks), settings.host, settings.port)
 
     def _checks(self) -> list[Check]:
-        if self.beat_at_s is None:
-            return [Check("loop", True, "not started yet")]
-        age_s = time.monotonic() - self.beat_at_s
-        return [Check("loop", age_s <= MAX_BEAT_AGE_S, f"turned {age_s:.1f} s ago, at most {MAX_BEAT_AGE_S:g}")]
+        return [loop_check(self.beat_at_s, time.monotonic(), MAX_BEAT_AGE_S)]

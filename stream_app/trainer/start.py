@@ -1,10 +1,8 @@
 """Joins the trainer's parts, and goes on where the last snapshot ends."""
 
-import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import structlog
 
@@ -15,6 +13,7 @@ from stream_app.intake import limits_of
 from stream_app.settings import Settings
 from stream_app.settings import Trainer as Policy
 from stream_app.shelf import Catalogue, KnowledgeFeed, Shelf
+from stream_app.signals import stop_on_signals
 from stream_app.trainer.feed import Feed
 from stream_app.trainer.loop import Trainer
 from stream_app.trainer.metrics import TrainerMetrics
@@ -40,7 +39,7 @@ def run_trainer(
         if anew:
             snapshots.clear()
         trainer = build_trainer(settings, model, folder_of, snapshots, metrics)
-        _stop_on_signals(stop)
+        stop_on_signals(stop, "stopping: a last snapshot is taken")
         try:
             trainer.run(stop)
         finally:
@@ -100,12 +99,3 @@ def recipe_of(policy: Policy) -> OnlineRecipe:
 
 def _offsets(by_topic: dict[str, dict[int, int]]) -> dict[tuple[str, int], int]:
     return {(topic, partition): offset for topic, of in by_topic.items() for partition, offset in of.items()}
-
-
-def _stop_on_signals(stop: threading.Event) -> None:
-    def on_signal(number: int, _frame: Any) -> None:
-        log.info("stopping: a last snapshot is taken", signal=signal.Signals(number).name)
-        stop.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, on_signal)
