@@ -70,14 +70,18 @@ class Shelf:
     def take(self, key: bytes | None, value: bytes | None) -> str | None:
         """Take in one record, in the order of its partition. Returns whose it was; None if it said nothing."""
         try:
-            knowledge = decode(value) if value is not None else deleted((key or b"").decode(), 0)
-            if knowledge.deleted:
-                self._deleted.add(knowledge.item_id)
-            else:
-                self._put(knowledge)
+            return self.put(decode(value) if value is not None else deleted((key or b"").decode(), 0))
         except ValueError:  # UnicodeDecodeError is one
             self.unreadable += 1
             return None
+
+    def put(self, knowledge: Knowledge) -> str:
+        """Take in what is known of an item; returns whose it is. Raises ValueError, and keeps what was known, where its
+        vectors are none of the encoder's."""
+        if knowledge.deleted:
+            self._deleted.add(knowledge.item_id)
+        else:
+            self._describe(knowledge)
         return knowledge.item_id
 
     def told(self) -> Told:
@@ -113,7 +117,7 @@ class Shelf:
         new = np.flatnonzero(writes.rows(hashes) < 0)
         return writes.joined(hashes[new], self._written_of([ids[row] for row in new.tolist()])) if len(new) else writes
 
-    def _put(self, knowledge: Knowledge) -> None:
+    def _describe(self, knowledge: Knowledge) -> None:
         shares = self._shares_of(knowledge)
         content = self._coordinates(knowledge, knowledge.vector, shares)
         written = self._coordinates(knowledge, knowledge.origin, shares) if knowledge.origin else content

@@ -33,8 +33,12 @@ class Known:
         except ValueError:
             self.unreadable += 1
             return None
-        self.items[knowledge.item_id] = knowledge
+        self.put(knowledge)
         return knowledge.item_id
+
+    def put(self, knowledge: Knowledge) -> None:
+        """What was just found out."""
+        self.items[knowledge.item_id] = knowledge
 
     def change(self, item: Item, encoder: str) -> Change:
         """What the producer's word changes, where `encoder` makes the vectors."""

@@ -14,7 +14,6 @@ from stream_app.catalog.patience import Patience, Stopping
 from stream_app.catalog.places import Placing
 from stream_app.catalog.sinks import ItemHashes, KnowledgeTopic
 from stream_app.contracts.items import Item, judge_item
-from stream_app.contracts.knowledge import encode
 from stream_app.contracts.validity import Record, Rejected
 from stream_app.shelf import KnowledgeFeed
 
@@ -121,7 +120,7 @@ class Catalog:
             self._patiently("kafka", "publish", lambda: self._topic.write(described.knowledge, rejected))
             self._patiently("redis", "redis", lambda: self._hashes.write(described.standing))
             for one in described.knowledge:
-                self._known.take(None, encode(one))
+                self._known.put(one)
             self._patience.until_done("kafka", self._feed.commit)
         except Stopping:
             return 0

@@ -1,6 +1,7 @@
 """Where the served model has the items: what of it Redis does not know yet."""
 
 from collections.abc import Callable, Hashable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -13,7 +14,7 @@ from model_store.manifest import ModelError
 from model_store.registry import ModelRegistry
 from model_store.state.hashing import hash_ids
 from stream_app.catalog.sinks import Places
-from stream_app.contracts.knowledge import Knowledge, encode
+from stream_app.contracts.knowledge import Knowledge
 from stream_app.settings import Settings
 from stream_app.shelf import Shelf
 
@@ -83,7 +84,8 @@ class Placing:
                 continue
             self._read[item] = one
             if before != one:  # its own knowledge comes back from the topic
-                shelf.take(item.encode(), encode(one))
+                with suppress(ValueError):  # such an item lies where it did, or nowhere
+                    shelf.put(one)
                 self._written.pop(item, None)  # it may have been deleted in Redis meanwhile
                 self._due.add(item)
 
