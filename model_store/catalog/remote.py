@@ -9,10 +9,11 @@ import email.utils
 import math
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 from tenacity.stop import stop_base
@@ -95,7 +96,21 @@ def _asked_s(state: RetryCallState) -> float:
     return error.retry_after_s if isinstance(error, BusyError) else 0.0
 
 
-class Remote:
+class Closing(ABC):
+    """Something to be closed, by hand or by a `with`."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of what it holds."""
+
+
+class Remote(Closing):
     """One service. Thread-safe; close it, or use it in a `with`.
 
     Requests run in an event loop of its own, since only a task can be ended at any point: a socket's timeout starts
@@ -109,12 +124,6 @@ class Remote:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="remote", daemon=True)
         self._thread.start()
-
-    def __enter__(self) -> "Remote":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """Requests that are under way fail as unavailable. May be called twice."""

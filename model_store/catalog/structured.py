@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from model_store.catalog.errors import RefusedError
-from model_store.catalog.remote import Access, Remote
+from model_store.catalog.remote import Access, Closing, Remote
 
 _IN_WORDS = "\n\nAnswer with one JSON object and nothing else. It follows this JSON schema:\n"
 _BYTES_PER_TOKEN = 3  # English has about 4, Chinese 2 to 3: an estimate that is seldom too low
@@ -75,19 +75,13 @@ class _Completion(msgspec.Struct, frozen=True):
     usage: _Usage | None = None
 
 
-class StructuredChat:
+class StructuredChat(Closing):
     """A chat model behind an endpoint. Thread-safe; close it, or use it in a `with`."""
 
     def __init__(self, access: Access) -> None:
         """Does not connect. Raises MisconfiguredError."""
         self._remote = Remote(access)
         self._by_schema: bool | None = None  # whether the server does; None until it has shown
-
-    def __enter__(self) -> "StructuredChat":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def close(self) -> None:
         self._remote.close()

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from model_store.catalog.encoders.words import has_word, readable
 from model_store.catalog.errors import MisconfiguredError, RefusedError
-from model_store.catalog.remote import Access, Remote, Retries
+from model_store.catalog.remote import Access, Closing, Remote, Retries
 
 Float32 = npt.NDArray[np.float32]
 
@@ -26,7 +26,7 @@ class _Vectors(msgspec.Struct, frozen=True):
     data: list[_Vector]
 
 
-class EndpointEncoder:
+class EndpointEncoder(Closing):
     """A model behind an endpoint. Thread-safe; close it, or use it in a `with`.
 
     A call blocks for `ceil(n / batch)` requests, each of at most `attempts` times `timeout_s` and the waits between
@@ -45,12 +45,6 @@ class EndpointEncoder:
 
     def __repr__(self) -> str:
         return f"EndpointEncoder({self._remote.access!r})"
-
-    def __enter__(self) -> "EndpointEncoder":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def close(self) -> None:
         self._remote.close()
