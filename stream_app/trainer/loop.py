@@ -115,7 +115,7 @@ class Trainer:
         log.info("the catalogue is known", items=len(items))
 
     def _hear(self) -> None:
-        items = self._catalogue.feed.poll(0)
+        items = self._catalogue.feed.news(0.0)
         if items:
             self._take_in(items)
 
