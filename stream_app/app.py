@@ -31,14 +31,14 @@ from stream_app.reaching import KafkaUnreachableError
 from stream_app.refresh import Voice
 from stream_app.rehearsal import rehearse
 from stream_app.settings import Settings
-from stream_app.shelf import Catalogue as Told
+from stream_app.shelf import Catalogue
 from stream_app.sinks.changelog import KafkaChangelog
 from stream_app.sinks.dead_letters import FloodGuard, KafkaDeadLetters
 from stream_app.sinks.kafka_batches import wall_clock_ms
 from stream_app.sinks.recommendations import KafkaRecommendations
 from stream_app.sinks.redis import Loss, RedisSink
 from stream_app.updater import Updater
-from stream_app.versions import Catalogue, Versions
+from stream_app.versions import Versions
 
 log = structlog.get_logger(__name__)
 
@@ -210,10 +210,10 @@ def _settle_interpreter() -> None:
     sys.setswitchinterval(0.001)
 
 
-def _catalogue(settings: Settings, model: InterestModel, metrics: WorkerMetrics) -> Told:
+def _catalogue(settings: Settings, model: InterestModel, metrics: WorkerMetrics) -> Catalogue:
     """With all that was told so far; what a worker writes depends on it."""
     try:
-        return Told.follow(settings, model, metrics)
+        return Catalogue.follow(settings, model, metrics)
     except (KafkaUnreachableError, KafkaError) as error:
         where = settings.kafka.bootstrap
         stop_process("start", StopWorker(f"no Kafka answers at {where} any more, where the catalogue is read: {error}"))

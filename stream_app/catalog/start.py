@@ -7,11 +7,11 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 import structlog
 
 from model_store.catalog.annotators import taxonomy as taxonomies
-from model_store.catalog.annotators.budget import Limits
-from model_store.catalog.annotators.build import AnnotatorConfig, build_annotator
+from model_store.catalog.annotators.build import build_annotator
 from model_store.catalog.annotators.taxonomy import Taxonomy, Topic
-from model_store.catalog.encoders.build import EncoderConfig, build_encoder
+from model_store.catalog.encoders.build import build_encoder
 from model_store.catalog.encoders.remembering import RememberingEncoder
+from stream_app.catalog.configs import annotator_config, encoder_config
 from stream_app.catalog.describe import Describer
 from stream_app.catalog.feed import ItemFeed
 from stream_app.catalog.known import Known
@@ -20,7 +20,7 @@ from stream_app.catalog.metrics import CatalogMetrics
 from stream_app.catalog.patience import Patience, Stopping
 from stream_app.catalog.places import Placing, ServedItems
 from stream_app.catalog.sinks import ItemHashes, KnowledgeTopic
-from stream_app.settings import Annotator, Encoder, Settings
+from stream_app.settings import Settings
 from stream_app.shelf import KnowledgeFeed
 from stream_app.signals import stop_on_signals
 
@@ -76,27 +76,6 @@ def catalog_of(
             feed, others, known, Describer(encoder, annotator), topic, hashes, metrics, stop, placing,
             settings.models.poll_s,
         )  # fmt: skip
-
-
-def encoder_config(settings: Encoder) -> EncoderConfig:
-    """As the settings say."""
-    plain = settings.model_dump(exclude={"api_key"})
-    return EncoderConfig(**plain, api_key=settings.api_key.get_secret_value())
-
-
-def annotator_config(settings: Settings) -> AnnotatorConfig:
-    """As the settings say; answers and costs are kept in the data folder."""
-    of: Annotator = settings.catalog.annotator
-    return AnnotatorConfig(
-        of.base_url,
-        of.model,
-        of.api_key.get_secret_value(),
-        of.timeout_s,
-        of.attempts,
-        of.concurrency,
-        Limits(of.requests_per_hour, of.tokens_per_hour, of.requests_per_day, of.tokens_per_day),
-        store=settings.data_dir / "catalog" / "annotations.sqlite",
-    )
 
 
 def taxonomy_of(settings: Settings, topics: tuple[str, ...]) -> Taxonomy:

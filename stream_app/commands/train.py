@@ -78,7 +78,7 @@ def train(
     remove_abandoned(kept_in, time.time())
     console, content = err if as_json else out, None
     if encoder:
-        from stream_app.catalog.start import encoder_config
+        from stream_app.catalog.configs import encoder_config
 
         content = content_with_progress(interactions, build_encoder(encoder_config(settings.catalog.encoder)), console)
     mine = kept_in / fingerprint(interactions, recipe, content)
