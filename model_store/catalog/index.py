@@ -334,7 +334,6 @@ class ItemIndex:
 
         An item's main topic is the rarest of those it has most of: "Film-Noir" says more than "Drama".
         """
-        shares = item_topics / np.maximum(item_topics.sum(axis=1, keepdims=True), np.float32(1e-12))
         return ItemIndex(
             item_ids,
             titles,
@@ -343,7 +342,7 @@ class ItemIndex:
             bias,
             main_topic(item_topics),
             reasons,
-            shares=shares.astype(np.float32),
+            shares=topic_shares(item_topics),
         )
 
     def joined(self, told: Told) -> "ItemIndex":
@@ -418,6 +417,13 @@ def _distinct(items: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
     items = np.sort(items, axis=1)
     items[:, 1:][items[:, 1:] == items[:, :-1]] = -1
     return items
+
+
+def topic_shares(item_topics: Float32) -> Float32:
+    """float32 [m, topics] of float32 [m, topics], 1 where an item has the topic: shares that sum to 1, zeros for an
+    item without any."""
+    shares: Float32 = item_topics / np.maximum(item_topics.sum(axis=1, keepdims=True), np.float32(1))
+    return shares
 
 
 def main_topic(item_topics: Float32) -> npt.NDArray[np.int16]:

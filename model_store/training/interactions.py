@@ -7,6 +7,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from model_store.catalog.index import topic_shares
+
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
 Float32 = npt.NDArray[np.float32]
@@ -54,7 +56,7 @@ class Interactions:
 
     def topic_shares(self) -> Float32:
         """float32 [m, len(topics)]: each item's topics as shares that sum to 1; zeros for an item without any."""
-        return self.item_topics / np.maximum(self.item_topics.sum(axis=1, keepdims=True), np.float32(1))
+        return topic_shares(self.item_topics)
 
     def take(self, rows: npt.NDArray[np.integer] | npt.NDArray[np.bool_]) -> "Interactions":
         """The same users and items with only these interactions (ascending rows or a mask)."""
