@@ -237,9 +237,8 @@ class Encoder(Section):
     batch: Positive = 64
 
 
-class Annotator(Section):
-    """A language model that says what items are about (any endpoint of OpenAI's protocol, extra `llm`). Without a
-    `model` the items' tags do. It is never asked twice for the same text, nor more than the limits allow."""
+class LanguageModel(Section):
+    """An endpoint of OpenAI's chat protocol (extra `llm`), and what it may be asked. Without `model` there is none."""
 
     base_url: str = ""
     model: str = ""
@@ -251,6 +250,11 @@ class Annotator(Section):
     tokens_per_hour: Annotated[int, Field(ge=0)] = 2_000_000
     requests_per_day: Annotated[int, Field(ge=0)] = 10_000
     tokens_per_day: Annotated[int, Field(ge=0)] = 20_000_000
+
+
+class Annotator(LanguageModel):
+    """A language model that says what items are about. Without one the items' tags do. It is never asked twice for the
+    same text, nor more than the limits allow."""
 
 
 class Catalog(Section):

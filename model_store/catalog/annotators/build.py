@@ -14,6 +14,7 @@ from model_store.catalog.annotators.port import Annotator
 from model_store.catalog.annotators.store import Store
 from model_store.catalog.annotators.tags import TagAnnotator
 from model_store.catalog.annotators.taxonomy import Taxonomy
+from model_store.catalog.bounded_chat import BoundedChat
 from model_store.catalog.encoders.port import TextEncoder
 from model_store.catalog.remote import Access, Retries
 from model_store.catalog.structured import StructuredChat
@@ -57,10 +58,13 @@ def build_annotator(
                 ChatAnnotator(chat, taxonomy),
                 fallback,
                 store,
-                Budget(store, config.limits),
-                Breaker(config.breaker),
-                Retries(config.attempts),
-                observer or Silent(),
+                BoundedChat(
+                    chat,
+                    Budget(store, config.limits),
+                    Breaker(config.breaker),
+                    Retries(config.attempts),
+                    observer or Silent(),
+                ),
                 config.concurrency,
             )
         finally:
