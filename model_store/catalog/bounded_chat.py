@@ -1,23 +1,17 @@
 """A chat model that is asked within a budget, a breaker and a number of attempts, and says why when it is not."""
 
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Protocol
 
-from model_store.catalog.annotators.breaker import Breaker
-from model_store.catalog.annotators.budget import Budget
+from model_store.catalog.annotators.breaker import Breaker, BreakerPolicy
+from model_store.catalog.annotators.budget import Budget, Limits
 from model_store.catalog.annotators.observer import Observer, Silent
+from model_store.catalog.annotators.store import Store
 from model_store.catalog.errors import MisconfiguredError, RefusedError, UnavailableError
-from model_store.catalog.remote import Retries
-from model_store.catalog.structured import Answer, Question
-
-
-class Chat(Protocol):
-    """One request to a model; `StructuredChat` is one."""
-
-    def ask(self, question: Question) -> Answer:
-        """Blocks. Raises UnavailableError, RefusedError and MisconfiguredError."""
+from model_store.catalog.remote import Access, Retries
+from model_store.catalog.structured import Answer, Question, StructuredChat
 
 
 class GiveUpError(Exception):
@@ -36,7 +30,7 @@ class BoundedChat:
         chat: asked within `budget` and `breaker`, again by `retries`.
     """
 
-    chat: Chat
+    chat: StructuredChat
     budget: Budget
     breaker: Breaker
     retries: Retries = field(default_factory=Retries)
@@ -97,3 +91,18 @@ class BoundedChat:
     def _settle(self, question: Question, answer: Answer) -> None:
         with suppress(UnavailableError):  # more stays booked than was spent, and the answer is there
             self.budget.settle(question.tokens(), answer)
+
+
+@contextmanager
+def bounded_chat(
+    access: Access,
+    store: Store,
+    limits: Limits,
+    retries: Retries,
+    breaker: BreakerPolicy | None = None,
+    observer: Observer | None = None,
+) -> Iterator[BoundedChat]:
+    """Closed at the end; the store, which keeps what was spent, is not. Raises MisconfiguredError."""
+    with StructuredChat(access) as chat:
+        bounds = Budget(store, limits), Breaker(breaker or BreakerPolicy())
+        yield BoundedChat(chat, *bounds, retries, observer or Silent())
