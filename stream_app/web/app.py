@@ -23,7 +23,7 @@ def app_of(settings: Settings, explainer: Explainer, metrics: WebMetrics) -> web
     app = web.Application(middlewares=[_counted(metrics), _refusals, _guarded(Door(settings.web))])
     app.on_response_prepare.append(harden)
     pages = ExplanationPage(explainer, metrics, settings.web.at_once)
-    app.router.add_get("/users/{id}/explanation", pages.get, name="explanation", allow_head=False)
+    app.router.add_get("/users/{id:[^/]+}/explanation", pages.get, name="explanation", allow_head=False)
     app.router.add_get("/healthz", _healthz, name="healthz", allow_head=False)
     app.router.add_get("/metrics", _exposed(metrics), name="metrics", allow_head=False)
     return app

@@ -108,10 +108,9 @@ class Explainer:
         return task
 
     async def _worded(self, wording: Wording, facts: Facts, key: _Key) -> Explanation:
-        user_id, language, _ = key
         loop = asyncio.get_running_loop()
         try:
-            text = await loop.run_in_executor(self._pool, wording.of, facts, user_id, language)
+            text = await loop.run_in_executor(self._pool, wording.of, facts, key[1])
         except GiveUpError as error:
             instead = self._instead(error.why, facts, key)
             # The same facts would be refused again, and paid for again.

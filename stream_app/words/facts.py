@@ -1,12 +1,16 @@
 """What an explanation is made from: topics, counters, items clicked of late, and recommendations with reasons."""
 
+import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from model_store.catalog.annotators.suspicion import instructs
 from model_store.catalog.strangers import one_line
 from stream_app.client import Interest, Window
 from stream_app.contracts import recommendations
 from stream_app.contracts.recommendations import Facet, Recommendation
+from stream_app.contracts.validity import MAX_ID_BYTES
 
 TOPICS, CLICKED, RECOMMENDED = 3, 3, 3
 MIN_WEIGHT = 0.05
@@ -20,10 +24,12 @@ _QUOTES = str.maketrans(dict.fromkeys('“”„«»《》「」『』"', "'")) 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """An item by its title; by its id where nobody has told of a title (not `titled`)."""
+    """An item by its title; by its id where nobody has told of a title (not `titled`). `tellable`: whether a language
+    model may read the name: a title in which the user's id does not stand, and that does not speak to the model."""
 
     name: str
     titled: bool = True
+    tellable: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +92,12 @@ def facts_of(
 ) -> Facts:
     """`titles`: by item id, those that are known."""
     shown = recommendation.items if recommendation else []
+    named = _Naming(titles, interest.user_id)
     return Facts(
         _heaviest(interest.topics),
         _counts(interest.windows),
-        tuple(_item(item, titles) for item in _clicked_ids(shown)),
-        tuple(_recommended(item, titles) for item in shown[:RECOMMENDED]),
+        tuple(named.item(item) for item in _clicked_ids(shown)),
+        tuple(named.recommended(item) for item in shown[:RECOMMENDED]),
         tuple(dict.fromkeys([*known_topics, *interest.topics])),
     )
 
@@ -114,16 +121,29 @@ def _clicked_ids(items: list[recommendations.Item]) -> list[str]:
     return _because_ids(items)[:CLICKED]
 
 
-def _recommended(item: recommendations.Item, titles: Mapping[str, str]) -> Recommended:
-    reason = item.reason
-    because = _item(reason.because_item, titles) if reason.because_item else None
-    return Recommended(_item(item.item_id, titles), reason.facet, reason.topic or "", because)
+class _Naming:
+    """Items by name, of one user."""
 
+    def __init__(self, titles: Mapping[str, str], user_id: str) -> None:
+        self._titles = titles
+        self._user = re.compile(rf"(?<!\w){re.escape(_folded(user_id))}(?!\w)")
 
-def _item(item_id: str, titles: Mapping[str, str]) -> Item:
-    title = _shown(titles.get(item_id, ""))
-    return Item(title) if title else Item(_shown(item_id), titled=False)
+    def recommended(self, item: recommendations.Item) -> Recommended:
+        reason = item.reason
+        because = self.item(reason.because_item) if reason.because_item else None
+        return Recommended(self.item(item.item_id), reason.facet, reason.topic or "", because)
+
+    def item(self, item_id: str) -> Item:
+        # As much as an id may be longer, or one that is cut would not be found.
+        title = one_line(self._titles.get(item_id, ""), MAX_TITLE + MAX_ID_BYTES)
+        if not title:
+            return Item(_shown(item_id), titled=False, tellable=False)
+        return Item(_shown(title), tellable=not (instructs(title) or self._user.search(_folded(title))))
 
 
 def _shown(text: str) -> str:
     return one_line(text.translate(_QUOTES), MAX_TITLE).strip()
+
+
+def _folded(text: str) -> str:
+    return unicodedata.normalize("NFKC", text).casefold()

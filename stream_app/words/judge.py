@@ -89,7 +89,7 @@ def _against_words(own: str, facts: Facts, language: Language) -> str:
     """Why the words around the marks are refused; "" for those that are not."""
     titles = [item.name for item in facts.items()]
     folded = unicodedata.normalize("NFKC", own)
-    counts = any(unicodedata.category(one)[0] == "N" for one in folded) or _NUMBER_WORDS.search(folded)
+    counts = any(unicodedata.category(one)[0] == "N" for one in own + folded) or _NUMBER_WORDS.search(folded)
     return (
         reason_against(own, "\n".join(titles))
         or ("digits" if counts else "")

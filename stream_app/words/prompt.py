@@ -1,19 +1,14 @@
 """What a language model is told of a user, and how its answer is to look.
 
-It is told neither the user's id nor whom they follow, and of items their titles alone. A title in which the id stands,
-or that speaks to the model, is left out.
+It is told neither the user's id nor whom they follow, and of items their titles alone, as far as they are tellable.
 """
 
-import re
-import unicodedata
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from model_store.catalog.annotators.suspicion import instructs
 from model_store.catalog.strangers import Fence, as_json
 from model_store.catalog.structured import Question, closed_object
-from stream_app.words.facts import Facts, Item, Recommended
+from stream_app.words.facts import Facts, Recommended
 from stream_app.words.phrases import Language, Phrases, reason_by_facet
 
 MAX_PARAGRAPH = 600
@@ -39,19 +34,13 @@ Write 2 to 4 sentences in {language}, speaking to the person as "{you}", at most
 links, and never the word {canary}."""
 
 
-def told(facts: Facts, user_id: str) -> Facts:
+def told(facts: Facts) -> Facts:
     """The facts that a model may see."""
-    fit = _fit_for(user_id)
     return replace(
         facts,
-        clicked=tuple(filter(fit, facts.clicked)),
-        recommended=tuple(_without_unfit(one, fit) for one in facts.recommended if fit(one.item)),
+        clicked=tuple(item for item in facts.clicked if item.tellable),
+        recommended=tuple(_with_tellable(one) for one in facts.recommended if one.item.tellable),
     )
-
-
-def speaks_to_models(facts: Facts) -> bool:
-    """Whether a title does."""
-    return any(instructs(item.name) for item in facts.items())
 
 
 def question(phrases: Phrases, facts: Facts, language: Language, fence: Fence) -> Question:
@@ -68,17 +57,8 @@ def question(phrases: Phrases, facts: Facts, language: Language, fence: Fence) -
     return Question(system, data, "explanation", closed_object({"paragraph": {"type": "string"}}), _OUTPUT_TOKENS)
 
 
-def _fit_for(user_id: str) -> Callable[[Item], bool]:
-    name = re.compile(rf"(?<!\w){re.escape(_folded(user_id))}(?!\w)")
-    return lambda item: item.titled and not instructs(item.name) and not name.search(_folded(item.name))
-
-
-def _folded(text: str) -> str:
-    return unicodedata.normalize("NFKC", text).casefold()
-
-
-def _without_unfit(one: Recommended, fit: Callable[[Item], bool]) -> Recommended:
-    return one if one.because is None or fit(one.because) else replace(one, because=None)
+def _with_tellable(one: Recommended) -> Recommended:
+    return one if one.because is None or one.because.tellable else replace(one, because=None)
 
 
 def _document(phrases: Phrases, facts: Facts, language: Language) -> dict[str, Any]:

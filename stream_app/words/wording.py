@@ -17,7 +17,7 @@ from stream_app.words.facts import Facts
 from stream_app.words.phrases import Language, phrases_of
 
 ITEM = "item"
-"""Why a title is not shown to the model: it speaks to it."""
+"""A title is not shown to the model, since it is not tellable."""
 
 
 class Wording:
@@ -30,14 +30,11 @@ class Wording:
     def model(self) -> str:
         return self._asking.chat.model
 
-    def of(self, facts: Facts, user_id: str, language: Language) -> str:
-        """A paragraph. Blocks for as long as the model's limits allow. Raises GiveUpError.
-
-        `user_id`: which the model is not to read.
-        """
-        if prompt.speaks_to_models(facts):
+    def of(self, facts: Facts, language: Language) -> str:
+        """A paragraph. Blocks for as long as the model's limits allow. Raises GiveUpError."""
+        if any(item.titled and not item.tellable for item in facts.items()):
             self._asking.observer.on_refused(ITEM)
-        seen, fence = prompt.told(facts, user_id), Fence("FACTS")
+        seen, fence = prompt.told(facts), Fence("FACTS")
         if not seen.topics:
             raise GiveUpError("no_facts")
         phrases = phrases_of(seen, language)
