@@ -270,8 +270,8 @@ class Catalog(Section):
 
 class Words(LanguageModel):
     """A language model that words explanations of interests. Without one, and wherever it gives nothing fit within
-    `answer_s`, a template does. `timeout_s`: of one request; `cached`: how many explanations are kept in memory, for
-    `cached_s` at most."""
+    `answer_s`, a template does. `timeout_s`: of one request; `concurrency`: users whom the model is asked about at
+    once, others get the template; `cached`: how many explanations are kept in memory, for `cached_s` at most."""
 
     timeout_s: PositiveFloat = 8.0
     attempts: Positive = 2

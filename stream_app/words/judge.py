@@ -29,6 +29,8 @@ _HOLE = "□"  # stands where a mark was: neither a letter nor the end of a sent
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 _HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
 _QUOTES = re.compile(r"[\"“”„«»‹›《》〈〉「」『』]")
+# Titles come with quotation marks of their own, and models like to put some around them.
+_QUOTED_MARK = re.compile(rf"(?:{_QUOTES.pattern}|')*({MARK.pattern})(?:{_QUOTES.pattern}|')*")
 _SENTENCE_ENDS = re.compile(r"[.!?:]\s*$")
 _NUMBER_WORDS = re.compile(
     r"\b(?:two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|dozens?|(?:thir|four|fif|six|seven|eigh|nine)teen"
@@ -62,7 +64,7 @@ def read(answer: Answer, phrases: Phrases, facts: Facts, language: Language, fen
         raise UnfitError(answer.unfinished)
     if fence.leaks(answer.content):
         raise UnfitError("canary")
-    paragraph = " ".join(_decoded(answer.content).split())
+    paragraph = _QUOTED_MARK.sub(r"\1", " ".join(_decoded(answer.content).split()))
     reason = _against_marks(paragraph, phrases) or _against_words(MARK.sub(_HOLE, paragraph), facts, language)
     if reason:
         raise UnfitError(reason)

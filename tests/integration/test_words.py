@@ -197,6 +197,7 @@ MISBEHAVIOUR: list[tuple[str, Reply, str, dict[str, int]]] = [
     ("400", status(400), "refused", {"answer": 1}),
     ("not JSON", not_json, "refused", {"answer": 1}),
     ("no completion", raw(b'{"choices": []}'), "refused", {"answer": 1}),
+    ("nested without an end", raw(b'{"x": ' + b"[" * 100_000), "refused", {"answer": 1}),
     ("401", status(401), "misconfigured", {}),
     ("words instead of JSON", chat("Of course!"), "refused", {"schema": 1}),
     ("schema broken", chat('{"paragraph": ["You like [T1]."]}'), "refused", {"schema": 1}),

@@ -48,6 +48,11 @@ def test_marks_become_what_they_stand_for() -> None:
     )
 
 
+def test_quotation_marks_around_a_mark_are_dropped() -> None:
+    assert judged('You like [T1], so “[C1]” and "[R1]" fit.') == "You like Drama, so “Seven Samurai” and “Ran” fit."
+    assert judged("你喜欢[T1]，所以推荐《[R1]》。", "zh") == "你喜欢Drama，所以推荐“Ran”。"
+
+
 def test_a_told_topic_may_be_called_by_its_name_and_words_may_stand_around_the_object() -> None:
     assert judged("Your taste for war stories shows: [T2].") == "Your taste for war stories shows: War."
     content = 'Here it is:\n```json\n{"paragraph": "You like [T1]."}\n```'
