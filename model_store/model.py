@@ -36,6 +36,7 @@ class InterestModel:
         decays, writes: what `state.advance` needs; the same for all versions of a generation.
         readout: features -> vectors and topics.
         index: the items that can be recommended.
+        creators: whose each of those items is, as far as a catalogue has told; empty where none has.
     """
 
     version: str
@@ -46,6 +47,7 @@ class InterestModel:
     readout: Readout
     index: ItemIndex
     made_at_ms: int = 0
+    creators: tuple[str, ...] = ()
 
     def searched(self) -> "InterestModel":
         """The same, that finds the best of very many items without scoring them all (`ItemIndex.searched`)."""

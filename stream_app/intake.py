@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model_store.state.batch import EventBatch
+from model_store.state.followees import user_hashes
 from model_store.state.layout import Kind
 from stream_app.contracts.decode import decode_records
 from stream_app.contracts.pseudonyms import Naming
@@ -36,6 +37,7 @@ class Intake:
         published: for the latency metric.
         events: valid and rejected ones.
         name: how users go by from here on.
+        followees: the users whom they follow or unfollow, by the hash that a state keeps of them.
     """
 
     batches: dict[int, list[EventBatch]] = field(default_factory=lambda: defaultdict(list))
@@ -43,6 +45,7 @@ class Intake:
     published: list[Published] = field(default_factory=list)
     events: int = 0
     name: Naming = bytes
+    followees: dict[int, bytes] = field(default_factory=dict)
 
     def add(
         self, kind: Kind, records: Sequence[Record], limits: Limits, now_ms: int, known: Mapping[int, Container[bytes]]
@@ -53,6 +56,7 @@ class Intake:
         self.rejected += [(kind, rejected) for rejected in decoded.rejected]
         if decoded.batch is not None:
             batch = decoded.batch.renamed(self.name)
+            self._name_followees(batch, decoded.targets)
             start = 0
             for partition, run in groupby(decoded.partitions):
                 stop = start + len(list(run))
@@ -60,6 +64,14 @@ class Intake:
                 start = stop
             stamps = np.array([record.timestamp for record in records], np.float64)
             self.published.append(Published(kind, stamps / 1000.0))
+
+    def _name_followees(self, batch: EventBatch, targets: Mapping[int, str]) -> None:
+        """Whom they follow, too, goes by the other name: what a state keeps of it is the hash of that."""
+        if targets:
+            places, names = list(targets), [self.name(user.encode()) for user in targets.values()]
+            hashes = user_hashes(names)
+            batch.item[places] = hashes
+            self.followees |= zip(hashes.tolist(), names, strict=True)
 
     def joined(self) -> Iterator[tuple[int, EventBatch]]:
         """One batch for each partition."""

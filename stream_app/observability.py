@@ -85,7 +85,8 @@ class WorkerMetrics:
         registry.register(self.event_to_redis)
         self.stage = Histogram(
             "interest_stage_seconds",
-            "One stage of one cycle: decode, advance, readout, recommend, redis, publish, dead_letter, changelog",
+            "One stage of one cycle: decode, advance, followees, readout, recommend, redis, publish, dead_letter,"
+            " changelog",
             ["stage"],
             buckets=STAGE_BUCKETS_S,
             registry=registry,
@@ -132,6 +133,17 @@ class WorkerMetrics:
         self.recommendations = Counter("interest_recommendations", "Recommendation events published", registry=registry)
         self.redis_retries = Counter(
             "interest_redis_retries", "Writes to Redis that were tried again", registry=registry
+        )
+        self.followees = Gauge(
+            "interest_followees",
+            "Followed users whose vectors are at hand, of whom there is nothing among them",
+            registry=registry,
+        )
+        self.followee_reads = Counter(
+            "interest_followee_reads",
+            "Followed users whose vectors were read from Redis: found, unknown there, failed",
+            ["outcome"],
+            registry=registry,
         )
         self.redis_losses = Counter(
             "interest_redis_losses",

@@ -45,11 +45,13 @@ class Pending:
         cycle: number of the last cycle in it.
         rejected: bad events, to be dead-lettered.
         published: timestamps of the events, for the latency metric.
+        followees: names of followed users that Redis is to keep, by their hashes.
     """
 
     cycle: int = 0
     rejected: list[Rejected] = field(default_factory=list)
     published: list[Published] = field(default_factory=list)
+    followees: dict[int, bytes] = field(default_factory=dict)
     _advanced: dict[int, list[tuple[EventBatch, Advanced]]] = field(default_factory=lambda: defaultdict(list))
 
     def add(self, partition: int, batch: EventBatch, advanced: Advanced) -> None:

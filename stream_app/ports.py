@@ -47,6 +47,15 @@ class InterestSink(Protocol):
         """Returns when readers see the views, or newer ones. Retries for as long as settings allow, then raises
         StopWorker. May be repeated harmlessly."""
 
+    async def name_followees(self, names: Mapping[int, bytes | None], /) -> None:
+        """Keep the names of followed users, by the hashes that states have of them; None: no more. Retries likewise."""
+
+    async def followee_names(self, targets: Sequence[int], /) -> Sequence[bytes | None]:
+        """The users behind hashes; None where nobody is named. Raises what the client raises, without a second try."""
+
+    async def vectors(self, users: Sequence[bytes], generation: int, /) -> Sequence[bytes | None]:
+        """Their vectors, little-endian float32; None of who has none. Raises likewise."""
+
 
 class RecommendationSink(Protocol):
     async def publish(self, recommendations: Sequence[Encoded]) -> None:

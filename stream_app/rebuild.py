@@ -2,9 +2,9 @@
 
 The changelog is read to its end, partition by partition, so that one partition's users are in memory at a time; their
 views are recomputed by the served model; and Redis takes each that it lacks or has in an older version. That makes it
-safe beside running workers, and a repetition cheap. A user's latest recommendation comes from its topic, as far as
-that still holds it: the state knows its number. Of an erased user the state table knows only a hash of the id; so the
-ids that Redis has are looked up there, too.
+safe beside running workers, and a repetition cheap. Who follows others comes last, when those are there to be read. A
+user's latest recommendation comes from its topic, as far as that still holds it: the state knows its number. Of an
+erased user the state table knows only a hash of the id; so the ids that Redis has are looked up there, too.
 """
 
 import asyncio
@@ -22,6 +22,7 @@ from aiokafka.errors import KafkaError
 
 from model_store.model import InterestModel
 from model_store.state.arena import Arena
+from model_store.state.followees import followed, user_hashes
 from model_store.state.hashing import partition_of
 from stream_app.compute import Bench
 from stream_app.contracts.errors import StopWorker
@@ -29,6 +30,7 @@ from stream_app.contracts.recommendations import recommendation_id
 from stream_app.contracts.redis_layout import ModelCard
 from stream_app.contracts.views import InterestViews
 from stream_app.flush import MAX_REST_S
+from stream_app.followees import Followees
 from stream_app.observability import WorkerMetrics
 from stream_app.reading import ReadError, read, reader
 from stream_app.refresh import Refresher
@@ -43,6 +45,7 @@ SETTLE_S = 2 * MAX_REST_S
 the start is read, too."""
 
 Rows = npt.NDArray[np.int64]
+_NAMED = 100_000
 
 
 class RebuildError(RuntimeError):
@@ -83,6 +86,10 @@ class _Due:
 
     rows: Rows
     touched_ms: Rows
+
+    def take(self, which: npt.NDArray[np.bool_]) -> "_Due":
+        """Some of them."""
+        return _Due(self.rows[which], self.touched_ms[which])
 
 
 def rebuild(
@@ -131,6 +138,7 @@ async def _rebuild(
             for partition in range(settings.kafka.partitions):
                 await work.refill(partition, shown[partition], told_in)
             done.unknown = len(users) - work.recognised
+            await work.refill_followers(shown, told_in)
             if not dry_run:
                 await asyncio.sleep(began_s + settle_s - time.monotonic())
                 for partition in range(settings.kafka.partitions):
@@ -160,10 +168,13 @@ class _Work:
         self._done, self._tell = done, tell
         self._states = States()
         self._refresher = Refresher(
-            model, self._states, asyncio.Lock(), Bench("state", settings.cycle.stall_s), settings, WorkerMetrics()
-        )
+            model, self._states, asyncio.Lock(), Bench("state", settings.cycle.stall_s), settings, WorkerMetrics(),
+            Followees(sink, settings.social, model.generation, WorkerMetrics()),
+        )  # fmt: skip
         self._batch, self._generation = settings.models.large_batch_users, model.generation
         self._read_to: dict[int, int] = {}
+        self._targets = np.empty(0, np.uint64)  # whom anybody follows
+        self._with_followers: list[int] = []  # partitions with users who follow
         self.recognised = 0  # of the users in Redis, those that the state table knows
 
     async def measure(self) -> None:
@@ -181,7 +192,35 @@ class _Work:
         arena = self._states[partition]
         told = await self._latest(arena, _places(partition, told_in, self._settings))
         self._done.recommendations += len(told)
-        await self._write_all(partition, self._due(arena, touched_ms, shown, counts=True), told)
+        due = self._due(arena, touched_ms, shown, counts=True)
+        follows = arena.records["followee_active"][due.rows] > 0
+        if follows.any():
+            self._with_followers.append(partition)
+            self._targets = np.union1d(self._targets, followed(arena.records, due.rows))
+        await self._write_all(partition, due.take(~follows), told)
+
+    async def refill_followers(self, shown: dict[int, list[bytes]], told_in: int) -> None:
+        """Users who follow others, once Redis has those. Partitions that have such users are read again."""
+        if not len(self._targets):
+            return
+        if not self._dry_run:
+            await self._name_followees()
+        for partition in self._with_followers:
+            self._done.of += self._read_to.pop(partition)
+            touched_ms = await self._restore(partition)
+            arena = self._states[partition]
+            due = self._due(arena, touched_ms, shown[partition], counts=False)
+            follows = arena.records["followee_active"][due.rows] > 0
+            told = await self._latest(arena, _places(partition, told_in, self._settings))
+            await self._write_all(partition, due.take(follows), told)
+
+    async def _name_followees(self) -> None:
+        users = await self._sink.users(self._generation)
+        for start in range(0, len(users), _NAMED):
+            some = users[start : start + _NAMED]
+            hashes = user_hashes(some)
+            places = np.flatnonzero(np.isin(hashes, self._targets)).tolist()
+            await self._sink.name_followees({int(hashes[place]): some[place] for place in places})
 
     async def catch_up(self, partition: int, shown: list[bytes]) -> None:
         """What was logged since: of states that Redis had, and has lost, before they were logged."""

@@ -12,18 +12,21 @@ import structlog
 from model_store.catalog.candidates import EXACT_UP_TO, is_available
 from model_store.catalog.explain import CLICKS, Explainer, Int32
 from model_store.catalog.index import Picks
+from model_store.catalog.targets import directions_of
 from model_store.encoder.columns import FACETS, shown
 from model_store.encoder.readout import SMALL_LIMIT
 from model_store.model import InterestModel
 from model_store.state import offers, windows
 from model_store.state.arena import Arena
 from model_store.state.features import features
+from model_store.state.followees import Directions, followed
 from model_store.state.windows import WindowCounts
 from stream_app.compute import Bench
 from stream_app.contracts import recommendations as wire
 from stream_app.contracts.errors import StopWorker
 from stream_app.contracts.recommendations import Encoded, Recommendation, recommendation_id
 from stream_app.contracts.views import InterestViews
+from stream_app.followees import Followees
 from stream_app.observability import WorkerMetrics
 from stream_app.pending import Pending, Touched
 from stream_app.settings import Settings
@@ -68,9 +71,11 @@ class _Segment:
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """The states of n users, as they stood at one moment: columns as in `InterestViews`, and the model's features."""
+    """The states of n users, as they stood at one moment: columns as in `InterestViews`, the model's features, and what
+    is in them of followees (`features.features`)."""
 
     features: Float32
+    social: Float32
     version: Rows
     events: Rows
     event_ts_ms: Rows
@@ -85,6 +90,7 @@ class _Round:
 
     segments: list[_Segment]
     outputs: Float32
+    social: Float32
     erased_at_ms: Rows
     views: InterestViews
     now_ms: int
@@ -92,8 +98,8 @@ class _Round:
 
 @dataclass(frozen=True, slots=True)
 class Voice:
-    """A model, what explains its picks, and its ids and topics with None at the end, where Python looks for what -1
-    stands for.
+    """A model, what explains its picks, its ids and topics with None at the end, where Python looks for what -1 stands
+    for, and what topics and creators stand for whom users follow.
 
     Of a large catalogue it takes a while to make, so it is not made in the event loop.
     """
@@ -102,6 +108,7 @@ class Voice:
     explainer: Explainer
     ids_or_none: tuple[str | None, ...]
     topics_or_none: tuple[str | None, ...]
+    targets: Directions
 
     @staticmethod
     def of(model: InterestModel) -> "Voice":
@@ -116,14 +123,12 @@ class Voice:
                     items=len(model.index),
                 )
         explainer = Explainer(model.index, model.writes, model.decays)
-        return Voice(model, explainer, (*model.index.item_ids, None), (*model.topics, None))
+        targets = directions_of(model.index, model.topics, model.creators)
+        return Voice(model, explainer, (*model.index.item_ids, None), (*model.topics, None), targets)
 
 
 class Refresher:
-    """Reads states out through the model. Holds the state lock only while it reads, or notes what is offered.
-
-    `voice` may be replaced between two refreshes, never during one.
-    """
+    """Reads states out through the model. Holds the state lock only while it reads, or notes what is offered."""
 
     def __init__(
         self,
@@ -133,14 +138,21 @@ class Refresher:
         bench: Bench,
         settings: Settings,
         metrics: WorkerMetrics,
+        followees: Followees,
     ) -> None:
-        self.voice = Voice.of(model)
+        self._followees = followees
+        self.speak_with(Voice.of(model))
         self._states, self._lock, self._metrics = states, lock, metrics
         self._recommend = settings.recommend
         self._bench = bench
         self._readout_bench = Bench("readout", settings.cycle.stall_s)
         self._inline_users = settings.models.inline_users
         self._large_batch = settings.models.large_batch_users
+
+    def speak_with(self, voice: Voice) -> None:
+        """Read out with another; between two refreshes, never during one."""
+        self.voice = voice
+        self._followees.fix(voice.targets)
 
     @property
     def model(self) -> InterestModel:
@@ -170,11 +182,12 @@ class Refresher:
 
     async def _rounds(self, touched: Mapping[int, Touched], now_ms: int) -> AsyncIterator[_Round]:
         for segments in self._groups(touched):
+            await self._look_up_followees(segments, now_ms)
             reading = await self._read(segments)
             with self._metrics.stage.labels("readout").time():
                 outputs = await self._read_out(reading.features)
             views = self._views(segments, reading, outputs, now_ms)
-            yield _Round(segments, outputs, reading.erased_at_ms, views, now_ms)
+            yield _Round(segments, outputs, reading.social, reading.erased_at_ms, views, now_ms)
 
     def _groups(self, by_partition: Mapping[int, Touched]) -> Iterator[list[_Segment]]:
         """All touched users, in groups of at most one batch of the model."""
@@ -190,6 +203,11 @@ class Refresher:
         if group:
             yield group
 
+    async def _look_up_followees(self, segments: list[_Segment], now_ms: int) -> None:
+        async with self._lock:
+            targets = [followed(segment.arena.records, segment.touched.rows) for segment in segments]
+        await self._followees.look_up(np.unique(np.concatenate(targets)), now_ms)
+
     async def _read(self, segments: list[_Segment]) -> _Reading:
         readings = []
         for segment in segments:
@@ -198,8 +216,11 @@ class Refresher:
                 chunk = rows[start : start + GATHER_USERS]
                 async with self._lock:
                     inline = len(chunk) <= self._inline_users
-                    readings.append(await self._bench.run(inline, _read_states, segment.arena.records, chunk))
+                    readings.append(await self._bench.run(inline, self._read_states, segment.arena.records, chunk))
         return readings[0] if len(readings) == 1 else _joined(readings)
+
+    def _read_states(self, records: npt.NDArray[np.void], rows: Rows) -> _Reading:
+        return _states(records, rows, self._followees.social(records, rows))
 
     async def _read_out(self, rows: Float32) -> Float32:
         """Raises StopWorker over values that are not finite: a vector search would take them for anything."""
@@ -265,10 +286,11 @@ class Refresher:
     ) -> None:
         arena, index = segment.arena, self.model.index
         rows, outputs = segment.touched.rows[users], now.outputs[segment.place][users]
+        social = now.social[segment.place][users]
         inline = len(users) <= INLINE_OFFERS
         # Without the lock: an item clicked in this very millisecond may still be offered, and be no reason yet.
         picks, because = await self._readout_bench.run(
-            inline, self._explained, inline, arena.records, rows, outputs, decided.ignored
+            inline, self._explained, inline, arena.records, rows, outputs, social, decided.ignored
         )
         hashes = np.where(picks.item >= 0, index.hashes[picks.item], np.uint64(0))
         async with self._lock:
@@ -288,13 +310,14 @@ class Refresher:
         records: npt.NDArray[np.void],
         rows: Rows,
         outputs: Float32,
+        social: Float32,
         ignored: npt.NDArray[np.bool_],
     ) -> tuple[Picks, Int32]:
         """What is picked for n users, and because of which items (int32 [n, items], rows of the index or -1)."""
         readout = self.model.readout
         picks = self._pick(records, rows, outputs, ignored)
         read_out = readout.small if inline else readout.large
-        return picks, self.voice.explainer.because(records, rows, picks, read_out)
+        return picks, self.voice.explainer.because(records, rows, picks, read_out, social)
 
     def _pick(
         self, records: npt.NDArray[np.void], rows: Rows, outputs: Float32, ignored: npt.NDArray[np.bool_]
@@ -342,11 +365,12 @@ class Refresher:
         ]
 
 
-def _read_states(records: npt.NDArray[np.void], rows: Rows) -> _Reading:
+def _states(records: npt.NDArray[np.void], rows: Rows, social: Float32) -> _Reading:
     event_ts_ms, erased_at_ms = records["event_ts_ms"][rows], records["erased_at_ms"][rows]
     events = records["events"][rows]
     return _Reading(
-        features=features(records, rows),
+        features=features(records, rows, social),
+        social=social,
         version=records["version"][rows],
         events=events,
         event_ts_ms=event_ts_ms,
@@ -359,6 +383,7 @@ def _read_states(records: npt.NDArray[np.void], rows: Rows) -> _Reading:
 def _joined(readings: list[_Reading]) -> _Reading:
     return _Reading(
         features=np.concatenate([reading.features for reading in readings]),
+        social=np.concatenate([reading.social for reading in readings]),
         version=np.concatenate([reading.version for reading in readings]),
         events=np.concatenate([reading.events for reading in readings]),
         event_ts_ms=np.concatenate([reading.event_ts_ms for reading in readings]),

@@ -139,6 +139,17 @@ class _Stage:
     def check(self, _now_s: float, _events: int, _rejected: int, _latest: Sequence[Rejected]) -> None:
         """No flood here."""
 
+    async def name_followees(self, names: Mapping[int, bytes | None]) -> None:
+        """Not kept."""
+
+    async def followee_names(self, targets: Sequence[int]) -> list[bytes | None]:
+        """Nobody is known."""
+        return [None] * len(targets)
+
+    async def vectors(self, users: Sequence[bytes], _generation: int) -> list[bytes | None]:
+        """Nobody has one."""
+        return [None] * len(users)
+
     async def write(self, views: InterestViews) -> None:
         pack(views, 0, len(views))
         self.written.set()

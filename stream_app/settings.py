@@ -7,6 +7,7 @@ file that `INTEREST_CONFIG` names; the environment wins. Secrets may also lie in
 """
 
 import ipaddress
+import json
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -179,6 +180,28 @@ class Cycle(Section):
     max_unacked_events: Positive = 1_000_000
     inline_events: Positive = 512
     stall_s: PositiveFloat = 30.0
+
+
+class Social(Section):
+    """How what followees like comes to their followers. What it is worth there is learnt."""
+
+    enabled: bool = Field(default=True, description="Off: follows are counted and kept, and change no vector.")
+    max_age_s: PositiveFloat = Field(
+        default=60.0, description="A followed user's vector is read again when it was read so long ago."
+    )
+    room: Positive = Field(default=100_000, description="Followed users whose vectors a worker keeps, 0.3 kB each.")
+    timeout_s: PositiveFloat = Field(default=0.25, description="Then a cycle goes on with the vectors that it has.")
+    blocked: tuple[str, ...] = Field(
+        default=(), description='Targets that influence nobody, JSON: ["user:42", "creator:acme", "topic:Drama"].'
+    )
+
+    @field_validator("blocked")
+    @classmethod
+    def _are_targets(cls, blocked: tuple[str, ...]) -> tuple[str, ...]:
+        for one in blocked:
+            if one.partition(":")[0] not in ("user", "creator", "topic") or not one.partition(":")[2]:
+                raise ValueError(f"{one!r} is none of user:ID, creator:ID, topic:NAME"[:200])
+        return blocked
 
 
 class Flush(Section):
@@ -373,6 +396,7 @@ class Settings(BaseSettings):
     cycle: Cycle = Cycle()
     flush: Flush = Flush()
     recommend: Recommend = Recommend()
+    social: Social = Social()
     trainer: Trainer = Trainer()
     catalog: Catalog = Catalog()
     words: Words = Words()
@@ -455,4 +479,10 @@ def _flat(section: BaseModel, path: str) -> Iterator[tuple[str, str]]:
         if isinstance(value, BaseModel):
             yield from _flat(value, f"{path}{name}__")
         elif value is not None:
-            yield path + name, value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+            yield path + name, _text(value)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    return json.dumps(value) if isinstance(value, tuple) else str(value)

@@ -3,6 +3,7 @@
 The knowledge topic is followed from its beginning, in no group: whoever reads states or writes them needs all of it.
 """
 
+import sys
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -56,6 +57,7 @@ class Shelf:
         self._space, self._topics = space, topics
         self._rows: dict[str, int] = {}
         self._titles: list[str] = []
+        self._creators: dict[str, str] = {}
         self._deleted: set[str] = set()
         self._content = np.zeros((_ROOM, FACET_DIM), np.float32)
         self._shares = np.zeros((_ROOM, len(topics)), np.float32)
@@ -105,7 +107,13 @@ class Shelf:
         gone = index.rows_of(hash_ids(list(self._deleted)).hash)
         if (gone >= 0).any():
             index = index.without(gone[gone >= 0])
-        return replace(model, index=index, writes=self.put_into_writes(model.writes))
+        return replace(
+            model, index=index, writes=self.put_into_writes(model.writes), creators=self._creators_of(index.item_ids)
+        )
+
+    def _creators_of(self, ids: Iterable[str]) -> tuple[str, ...]:
+        """Nothing where none has one."""
+        return tuple(self._creators.get(item, "") for item in ids) if self._creators else ()
 
     def put_into_writes(self, writes: WriteTable, items: Iterable[str] | None = None) -> WriteTable:
         """The table that has all items as well, or some of them; deleted ones too: what they wrote is to be taken back.
@@ -127,6 +135,9 @@ class Shelf:
         if row == len(self._titles):
             self._titles.append("")
         self._titles[row] = knowledge.title
+        self._creators.pop(item, None)
+        if knowledge.creator_id:
+            self._creators[item] = sys.intern(knowledge.creator_id)
         self._content[row], self._shares[row] = content, shares
         if self._vectors.shape[1]:
             vector = unpacked(knowledge.vector) if knowledge.encoder == self._space.encoder else content[:0]

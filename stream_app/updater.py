@@ -29,6 +29,7 @@ from stream_app.contracts.pseudonyms import naming
 from stream_app.contracts.slab import Slab
 from stream_app.contracts.validity import Record, Rejected
 from stream_app.flush import FlushPolicy, LastFlush
+from stream_app.followees import Followees
 from stream_app.intake import Intake, helpings, kinds_by_topic, limits_of
 from stream_app.observability import WorkerMetrics
 from stream_app.pending import Pending
@@ -106,7 +107,10 @@ class Updater:
         self._state_lock = asyncio.Lock()  # held by whoever reads or changes records
         self._cycle_lock = asyncio.Lock()  # held while a cycle is applied
         self._flush_lock = asyncio.Lock()
-        self._refresher = Refresher(model, self.states, self._state_lock, self._bench, settings, metrics)
+        self._followees = Followees(sinks.interests, settings.social, model.generation, metrics)
+        self._refresher = Refresher(
+            model, self.states, self._state_lock, self._bench, settings, metrics, self._followees
+        )
         self._inbox: deque[Slab] = deque()
         self._inbox_events = 0
         self._arrived, self._room = asyncio.Event(), asyncio.Event()
@@ -250,6 +254,8 @@ class Updater:
         self._pending.cycle = self._cycle
         self._pending.rejected += [rejected for _, rejected in intake.rejected]
         self._pending.published += intake.published
+        self._pending.followees |= intake.followees
+        self._followees.meet(intake.followees)
         self._applied += slabs
         self._count_unacked(intake.events)
         self._metrics.cycle_events.observe(intake.events)
@@ -332,7 +338,8 @@ class Updater:
 
     def _change_voice(self) -> None:
         if self._next_voice is not None:
-            self._refresher.voice, self._next_voice = self._next_voice, None
+            self._refresher.speak_with(self._next_voice)
+            self._next_voice = None
 
     async def write_forever(self) -> NoReturn:
         """Write to Redis what was refreshed, in order."""
@@ -344,10 +351,17 @@ class Updater:
             del offer
 
     async def _write(self, offer: Offer) -> None:
+        await self._name_followees(offer.pending.followees)
         for views in offer.views:
             await self._effect("redis", partial(self._sinks.interests.write, views))
+            erased = [views.keys[user] for user in np.flatnonzero(views.erased).tolist()]
+            await self._name_followees(self._followees.forget(erased))
             self._metrics.cycle_users.observe(len(views))
         self._observe_latency(offer.pending)
+
+    async def _name_followees(self, names: Mapping[int, bytes | None]) -> None:
+        if names:
+            await self._effect("redis", partial(self._sinks.interests.name_followees, names))
 
     async def publish_forever(self) -> NoReturn:
         """Publish recommendations and dead letters, those of all refreshes that wait together."""

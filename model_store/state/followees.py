@@ -5,12 +5,15 @@ the interest vector, of a creator or a topic the mean of its items. Only directi
 being louder.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
 from model_store.kernels import kernel
 from model_store.state.advance import is_active
 from model_store.state.features import SOCIAL_WIDTH
+from model_store.state.hashing import hash_ids
 from model_store.state.layout import DIM, FOLLOWEES
 from model_store.state.lookup import find
 
@@ -23,6 +26,11 @@ Records = npt.NDArray[np.void]
 def followee(target_type: str, target_id: str) -> str:
     """The id under which a followed target is remembered: user 7 and topic 7 are two targets."""
     return f"{target_type}:{target_id}"
+
+
+def user_hashes(users: Sequence[bytes]) -> UInt64:
+    """uint64 [n]: what a state keeps of users whom somebody follows."""
+    return hash_ids([followee("user", user.decode()) for user in users]).hash
 
 
 class Directions:
@@ -65,6 +73,13 @@ class Directions:
         known = targets[self.rows(targets) >= 0]
         self.put(known, np.zeros((len(known), DIM), np.float32), int(self._at_ms.max(initial=0)))
 
+    def without(self, targets: UInt64) -> "Directions":
+        """The same, but that nothing is known of these (distinct), and never will be."""
+        others = ~np.isin(self._hashes[: self._count], targets)
+        hashes = np.concatenate([self._hashes[: self._count][others], targets])
+        nothing = np.zeros((len(targets), DIM), np.float32)
+        return Directions.of(hashes, np.concatenate([self._vectors[: self._count][others], nothing]))
+
     def read_before(self, targets: UInt64, time_ms: int) -> UInt64:
         """Those of some targets that were never read, or before then."""
         rows = self.rows(targets)
@@ -103,9 +118,10 @@ def social(records: Records, rows: Int64, fixed: Directions, read: Directions) -
 
 def followed(records: Records, rows: Int64) -> UInt64:
     """uint64 [k], distinct: the targets that any of these users follows now."""
-    slots = np.arange(FOLLOWEES, dtype=np.uint32)
-    active = (records["followee_active"][rows][:, None] >> slots) & 1 == 1
-    found: UInt64 = np.unique(records["followee"][rows][active])
+    active = records["followee_active"][rows]
+    who, slots = np.flatnonzero(active), np.arange(FOLLOWEES, dtype=np.uint32)
+    is_active = (active[who, None] >> slots) & 1 == 1
+    found: UInt64 = np.unique(records["followee"][rows[who]][is_active])
     return found
 
 

@@ -6,7 +6,7 @@ bad record never harms its neighbours and a good slab never pays for the wording
 """
 
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import numpy as np
@@ -40,12 +40,15 @@ _NOTHING_KNOWN: Mapping[int, Container[bytes]] = {}
 class Decoded:
     """Valid events in the order of the records (None if there are none), and the others in that order.
 
-    `partitions`: of the valid events, one each.
+    Attributes:
+        partitions: of the valid events, one each.
+        targets: ids of the users whom events follow or unfollow, by the event's place in the batch.
     """
 
     batch: EventBatch | None
     partitions: list[int]
     rejected: list[Rejected]
+    targets: Mapping[int, str] = field(default_factory=dict)
 
 
 def decode_records(
@@ -83,7 +86,13 @@ def decode_records(
         if not records:
             return Decoded(None, [], rejected)
         columns = _Columns.of(kind, records, events)
-    return Decoded(columns.batch(), columns.partitions, rejected)
+    return Decoded(columns.batch(), columns.partitions, rejected, _user_targets(kind, events))
+
+
+def _user_targets(kind: Kind, events: list[Any]) -> dict[int, str]:
+    if kind is not Kind.FOLLOW:
+        return {}
+    return {place: event.target_id for place, event in enumerate(events) if event.target_type == "user"}
 
 
 def _in_order(rejected: list[Rejected], records: Sequence[Record]) -> list[Rejected]:

@@ -9,6 +9,7 @@
 | `interest:serving`   | string | which generation to read, JSON (`generations.Serving`); without it the 1st |
 | `item:{item_id}`     | hash   | what is known of an item, the fields of `ItemField`; of all generations   |
 | the same             | hash   | and where the model has it, the fields of `PlaceField`                    |
+| `interest:followee:{hash}` | string | of workers alone: the user whom others follow under that hash       |
 
 The braces are part of the keys: Redis Cluster hashes what is between them, so a user's keys lie in one slot.
 Those are the keys of the first generation. The others have a prefix before the brace, `interest:g2:{user_id}`,
@@ -155,6 +156,11 @@ def _tagged(user_id: bytes) -> bytes:
     # or another user's id could look the same.
     first = user_id[:1]
     return _ESCAPED[first] + user_id[1:] if first in _ESCAPED else user_id
+
+
+def followee_key(target: int) -> bytes:
+    """Key of the name of a followed user. A state keeps a hash of whom its user follows; this tells whose it is."""
+    return b"interest:followee:{%016x}" % target
 
 
 def model_fields(card: ModelCard, updated_at_ms: int) -> dict[str, bytes]:

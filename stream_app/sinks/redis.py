@@ -7,7 +7,7 @@ That makes every failure simple: write the same again.
 import asyncio
 import hashlib
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,8 +27,10 @@ from stream_app.contracts.generations import FIRST, SERVING_KEY
 from stream_app.contracts.redis_layout import (
     FACETS,
     VECTOR_BYTES,
+    Field,
     ModelCard,
     everybody,
+    followee_key,
     interest_keys,
     model_fields,
     model_key,
@@ -41,6 +43,7 @@ from stream_app.sinks.interest_blob import HEAD_BYTES, pack
 
 # About 2 MB: packed and sent in a few milliseconds, so that the event loop is never held up for long.
 _USERS_PER_ROUND_TRIP = 1_000
+_NAMES_PER_ROUND_TRIP = 10_000
 # While a round trip is answered the next one is packed.
 _LANES = 2
 _KEYS_PER_SCAN = 10_000
@@ -138,6 +141,33 @@ class RedisSink:
         """
         return await self._write_by(_Rule("look" if dry_run else "fill", ttl_s), views)
 
+    async def name_followees(self, names: Mapping[int, bytes | None]) -> None:
+        """Keep who is behind hashes of followed users, as long as a user is kept; None: no more. Raises SinkStopped as
+        `write` does."""
+        commands: list[_Command] = [
+            ("SET", followee_key(target), name, "EX", self._settings.ttl_s) if name else ("DEL", followee_key(target))
+            for target, name in names.items()
+        ]
+        for start in range(0, len(commands), _NAMES_PER_ROUND_TRIP):
+            part = commands[start : start + _NAMES_PER_ROUND_TRIP]
+            await self._patiently(partial(self._round_trip, part))
+
+    async def followee_names(self, targets: Sequence[int]) -> list[bytes | None]:
+        """The users behind hashes, None where nobody is named; they are kept as long as if they were named now. Raises
+        redis.RedisError."""
+        keys = list(map(followee_key, targets))
+        ttl_s = self._settings.ttl_s
+        commands: list[_Command] = [one for key in keys for one in (("GET", key), ("EXPIRE", key, ttl_s))]
+        return (await self._asked(commands))[::2]
+
+    async def vectors(self, users: Sequence[bytes], generation: int) -> list[bytes | None]:
+        """Users' vectors, little-endian float32 [DIM], None of who has none. Raises redis.RedisError."""
+        keys = interest_keys(list(users), generation)
+        return await self._asked([("HGET", key, Field.VECTOR.value) for key in keys])
+
+    async def _asked(self, commands: list[_Command]) -> list[Any]:
+        return _without_errors(await self._send(commands)) if commands else []
+
     async def serving(self) -> bytes | None:
         """What stands at `SERVING_KEY`. Raises SinkStopped as `write` does."""
         return await self._patiently(self.look_serving)
@@ -209,10 +239,7 @@ class RedisSink:
         if any(isinstance(result, exceptions.NoScriptError) for result in results):
             await self._meet_again()
             results = await self._send(commands)
-        for result in results:
-            if isinstance(result, Exception):
-                raise result
-        return results
+        return _without_errors(results)
 
     async def _send(self, commands: list[_Command]) -> list[Any]:
         pipeline = self._client.pipeline(transaction=False)
@@ -309,6 +336,13 @@ def passes(error: BaseException) -> bool:
     return isinstance(error, _PASSING) or (
         isinstance(error, exceptions.ResponseError) and any(word in text for word in _PASSING_WORDS)
     )
+
+
+def _without_errors(results: list[Any]) -> list[Any]:
+    for result in results:
+        if isinstance(result, Exception):
+            raise result
+    return results
 
 
 def _client(settings: RedisSettings) -> Any:

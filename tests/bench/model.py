@@ -52,6 +52,7 @@ def _parts(items: int, seed: int) -> ModelParts:
     hashes = hash_ids(names).hash
     written, read = (rng.normal(0, 0.1, (items, DIM)).astype(np.float32) for _ in range(2))
     content = np.abs(rng.normal(0, FACET_DIM**-0.5, (items, FACET_DIM))).astype(np.float32)
+    topic = rng.integers(0, len(TOPICS), items).astype(np.int16)
     return ModelParts(
         generation=1,
         topics=TOPICS,
@@ -64,7 +65,8 @@ def _parts(items: int, seed: int) -> ModelParts:
             hashes=hashes,
             vectors=read,
             bias=np.zeros(items, np.float32),
-            topic=rng.integers(0, len(TOPICS), items).astype(np.int16),
+            topic=topic,
+            shares=np.eye(len(TOPICS), dtype=np.float32)[topic],
         ),
         made={"data": "synthetic catalogue of the benchmarks", "trained": False},
     )

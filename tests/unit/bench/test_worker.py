@@ -3,7 +3,7 @@
 import pytest
 from pydantic import SecretStr
 
-from stream_app.settings import Kafka, Metrics, Redis, Settings, environment, load
+from stream_app.settings import Kafka, Metrics, Redis, Settings, Social, environment, load
 from tests.bench.load import topics_named
 from tests.bench.worker import Scrape
 
@@ -13,6 +13,7 @@ def test_the_environment_says_all_settings(monkeypatch: pytest.MonkeyPatch) -> N
         kafka=Kafka(bootstrap="k:1", group="g", partitions=3, topics=topics_named("t")),
         redis=Redis(url=SecretStr("redis://:secret@r:2/3")),
         metrics=Metrics(port=4),
+        social=Social(blocked=("user:a,b", 'topic:"quoted"')),
     )
     for name, value in environment(told, {}).items():
         monkeypatch.setenv(name, value)
