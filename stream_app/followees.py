@@ -69,7 +69,7 @@ class Followees:
 
     def forget(self, users: Sequence[bytes]) -> dict[int, None]:
         """Users who were erased; returns the hashes of their names."""
-        hashes = followees.user_hashes(list(users))
+        hashes = followees.followee_hashes(list(users))
         self._read.drop(hashes)
         for target in hashes.tolist():
             self._names.pop(target, None)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model_store.state.batch import EventBatch
-from model_store.state.followees import user_hashes
+from model_store.state.followees import followee_hashes
 from model_store.state.layout import Kind
 from stream_app.contracts.decode import decode_records
 from stream_app.contracts.pseudonyms import Naming
@@ -69,7 +69,7 @@ class Intake:
         """Whom they follow, too, goes by the other name: what a state keeps of it is the hash of that."""
         if targets:
             places, names = list(targets), [self.name(user.encode()) for user in targets.values()]
-            hashes = user_hashes(names)
+            hashes = followee_hashes(names)
             batch.item[places] = hashes
             self.followees |= zip(hashes.tolist(), names, strict=True)
 

@@ -22,7 +22,7 @@ from aiokafka.errors import KafkaError
 
 from model_store.model import InterestModel
 from model_store.state.arena import Arena
-from model_store.state.followees import followed, user_hashes
+from model_store.state.followees import followed, followee_hashes
 from model_store.state.hashing import partition_of
 from stream_app.compute import Bench
 from stream_app.contracts.errors import StopWorker
@@ -218,7 +218,7 @@ class _Work:
         users = await self._sink.users(self._generation)
         for start in range(0, len(users), _NAMED):
             some = users[start : start + _NAMED]
-            hashes = user_hashes(some)
+            hashes = followee_hashes(some)
             places = np.flatnonzero(np.isin(hashes, self._targets)).tolist()
             await self._sink.name_followees({int(hashes[place]): some[place] for place in places})
 

@@ -47,6 +47,7 @@ class Shelf:
     `origin`, which stays.
 
     Attributes:
+        topics: of the model, in the order of their shares.
         unreadable: records that were no knowledge; of such an item stays what was known before.
         foreign: records by another encoder than the generation's; their vectors say nothing to it.
     """
@@ -54,7 +55,7 @@ class Shelf:
     def __init__(self, space: ContentSpace, topics: tuple[str, ...], *, vectors: bool = False) -> None:
         """`space`: of the generation; `topics`: of the model; `vectors`: whether the encoder's are kept as well, for
         who compares items."""
-        self._space, self._topics = space, topics
+        self._space, self.topics = space, topics
         self._rows: dict[str, int] = {}
         self._titles: list[str] = []
         self._creators: dict[str, str] = {}
@@ -108,11 +109,11 @@ class Shelf:
         if (gone >= 0).any():
             index = index.without(gone[gone >= 0])
         return replace(
-            model, index=index, writes=self.put_into_writes(model.writes), creators=self._creators_of(index.item_ids)
+            model, index=index, writes=self.put_into_writes(model.writes), creators=self.creators_of(index.item_ids)
         )
 
-    def _creators_of(self, ids: Iterable[str]) -> tuple[str, ...]:
-        """Nothing where none has one."""
+    def creators_of(self, ids: Iterable[str]) -> tuple[str, ...]:
+        """Whose each of some items is, empty where nobody has said; nothing at all where that is so of every item."""
         return tuple(self._creators.get(item, "") for item in ids) if self._creators else ()
 
     def put_into_writes(self, writes: WriteTable, items: Iterable[str] | None = None) -> WriteTable:
@@ -168,7 +169,7 @@ class Shelf:
         return found
 
     def _shares_of(self, knowledge: Knowledge) -> Float32:
-        weights = np.array([knowledge.topics.get(topic, 0.0) for topic in self._topics], np.float32)
+        weights = np.array([knowledge.topics.get(topic, 0.0) for topic in self.topics], np.float32)
         total = float(weights.sum())
         shares: Float32 = weights / np.float32(total) if 0 < total < np.inf else np.zeros_like(weights)
         return shares

@@ -28,9 +28,9 @@ def followee(target_type: str, target_id: str) -> str:
     return f"{target_type}:{target_id}"
 
 
-def user_hashes(users: Sequence[bytes]) -> UInt64:
-    """uint64 [n]: what a state keeps of users whom somebody follows."""
-    return hash_ids([followee("user", user.decode()) for user in users]).hash
+def followee_hashes(users: Sequence[bytes]) -> UInt64:
+    """uint64 [n]: what a state keeps of users (UTF-8) whom somebody follows."""
+    return hash_ids([followee("user", user.decode(errors="replace")) for user in users]).hash
 
 
 class Directions:

@@ -31,11 +31,13 @@ class Helping:
         batches: for each partition its valid events, in the order in which a worker might have met them.
         records: how many were read, bad ones among them.
         clicks: the records of clicks of each partition, bad ones among them.
+        followees: the users whom they follow or unfollow, by the hash that a state keeps of them.
     """
 
     batches: dict[int, EventBatch] = field(default_factory=dict)
     records: int = 0
     clicks: dict[int, list[Record]] = field(default_factory=dict)
+    followees: dict[int, bytes] = field(default_factory=dict)
 
     def item_ids(self, partition: int, offsets: Sequence[int]) -> list[str]:
         """The items of clicks, which a batch has the hashes of."""
@@ -91,7 +93,7 @@ class Feed:
             intake.add(kind, records, self._limits, now_ms, {})
             if kind == Kind.CLICK:
                 helping.clicks[at.partition] = records
-        helping.batches = dict(intake.joined())
+        helping.batches, helping.followees = dict(intake.joined()), intake.followees
         return helping
 
     def offsets(self) -> dict[tuple[str, int], int]:

@@ -17,12 +17,13 @@ from model_store.state.batch import EventBatch
 from model_store.state.layout import Kind
 from model_store.state.memory import Decays
 from model_store.state.writes import WriteTable
-from model_store.training.online.examples import Clicks, observe, user_hashes
+from model_store.training.online.examples import Clicks, Float32, Int64, observe, user_hashes
 from model_store.training.online.guard import HeldOut
 from model_store.training.online.learner import OnlineLearner
 from stream_app.settings import Settings
 from stream_app.shelf import Catalogue
 from stream_app.trainer.feed import Feed, Helping
+from stream_app.trainer.followees import Followees
 from stream_app.trainer.metrics import TrainerMetrics
 from stream_app.trainer.publisher import Publisher
 from stream_app.trainer.snapshots import Progress, Snapshot, Snapshots
@@ -70,6 +71,8 @@ class Trainer:
         self._catalogue, self._snapshots, self._metrics = catalogue, snapshots, metrics
         self._held_out = HeldOut(self._policy.held_out_share, self._policy.held_out_s)
         self._states: dict[int, Arena] = {}
+        self._followees = Followees(settings.social, learner)
+        self._followees.stand(self._states)
         self._pending: list[Clicks] = []
         self._learnt_since_publication = 0
         now_s = time.monotonic()
@@ -82,6 +85,7 @@ class Trainer:
         """Go on from a snapshot; learner and feed were brought there already."""
         self._held_out.restore(held_out, time.monotonic())
         self._states = dict(states)
+        self._followees.stand(self._states)
 
     def run(self, stop: threading.Event) -> None:
         """Until `stop` is set; then a last snapshot."""
@@ -125,14 +129,25 @@ class Trainer:
             self._writes = shelf.put_into_writes(self._writes, items)
             self._learner.tell(shelf.told_of(items))
             self._learner.withdraw(shelf.deleted_of(items))
+        self._fix_followees()
+
+    def _fix_followees(self) -> None:
+        shelf = self._catalogue.shelf
+        self._followees.fix(shelf.topics, shelf.creators_of(self._learner.item_ids))
 
     # -- states and examples
 
     def _observe(self, helping: Helping) -> None:
+        now_ms = int(time.time() * 1000)
+        self._followees.meet(helping.followees)
+
+        def social(arena: Arena, rows: Int64) -> Float32 | None:
+            return self._followees.social(arena, rows, now_ms)
+
         with self._metrics.stage.labels("observe").time():
             for partition, batch in helping.batches.items():
                 arena = self._states.setdefault(partition, Arena())
-                clicks = observe(arena, batch, self._writes, self._decays)
+                clicks = observe(arena, batch, self._writes, self._decays, social)
                 self._meet(partition, batch, clicks, helping)
                 self._forget_erased(batch)
                 learnable = self._held_out.split(clicks, batch.event[clicks.place], time.monotonic())
@@ -176,6 +191,7 @@ class Trainer:
         if not self._learnt_since_publication or lag > self._policy.publish_lag_events:
             return
         with self._metrics.stage.labels("publish").time():
+            self._fix_followees()
             now = datetime.now(UTC)
             parts = self._learner.parts({"began_with": self._base, "made": now.isoformat(timespec="seconds")})
             outcome = self._publisher.offer(parts, self._held_out.clicks(), now)

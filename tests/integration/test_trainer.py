@@ -14,10 +14,14 @@ import numpy as np
 import pytest
 from confluent_kafka import Producer
 
+from model_store.encoder.columns import Outputs
 from model_store.encoder.runtime import use_threads
 from model_store.model import InterestModel, load_model
 from model_store.registry import ModelRegistry
+from model_store.state.arena import Arena
+from model_store.state.features import features
 from model_store.state.hashing import hash_id
+from model_store.state.layout import DIM
 from stream_app.contracts.knowledge import Knowledge, deleted, encode
 from stream_app.local import LocalKafka
 from stream_app.settings import Settings, environment
@@ -252,3 +256,46 @@ def test_it_learns_from_what_the_catalogue_tells_and_offers_nothing_that_was_del
     assert index.shares[ITEMS, 1] == 1
     hidden = {item for item, bias in zip(index.item_ids, index.bias, strict=True) if bias < -1e6}
     assert hidden == {"i3"}
+
+
+def test_what_followees_like_is_learnt_from_and_known_after_a_crash(world: World) -> None:
+    world.service.send("click", "u0", item_id="i7")
+    world.service.flush()
+    followers = [f"u{user}" for user in range(1, USERS)]
+    for user in followers:
+        world.service.send("follow", user, target_id="u0", target_type="user")
+    world.service.flush()
+    with Running(world) as running:
+        trainer = running.read_to(USERS)
+        expected = _direction_of(trainer, "u0")
+        np.testing.assert_allclose(_social_of(trainer, "u5")[:DIM], expected, atol=1e-4)
+        assert not _social_of(trainer, "u0").any()
+        assert not trainer._learner.network.knows_follows()
+        world.walk(3, [f"i{item}" for item in range(10)])
+        trainer = running.read_to(USERS + world.sent)
+        assert trainer._learner.network.knows_follows()
+        assert "social" in trainer._learner.index().reasons
+        trainer.snapshot()
+    with Running(world) as running:
+        np.testing.assert_allclose(
+            _social_of(running.trainer, "u5")[:DIM], _direction_of(running.trainer, "u0"), atol=1e-4
+        )
+
+
+def _place(trainer: Trainer, user: str) -> tuple[Arena, np.ndarray]:
+    (found,) = [
+        (arena, arena.row(user.encode())) for arena in trainer._states.values() if arena.row(user.encode()) is not None
+    ]
+    return found[0], np.array([found[1]])
+
+
+def _social_of(trainer: Trainer, user: str) -> np.ndarray:
+    social = trainer._followees.social(*_place(trainer, user), now_ms())
+    assert social is not None
+    return social[0]
+
+
+def _direction_of(trainer: Trainer, user: str) -> np.ndarray:
+    arena, rows = _place(trainer, user)
+    vector = Outputs.of(trainer._learner.outputs(features(arena.records, rows))).vector[0]
+    return vector / np.sqrt(np.mean(vector.astype(np.float64) ** 2))

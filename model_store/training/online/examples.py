@@ -57,7 +57,7 @@ class Clicks:
         return Clicks(*(np.concatenate([getattr(part, name) for part in parts]) for name in Clicks.__slots__))
 
 
-Social = Callable[[Arena, Int64], Float32]
+Social = Callable[[Arena, Int64], Float32 | None]
 """From users' rows to what `features` is to be given of whom they follow."""
 
 

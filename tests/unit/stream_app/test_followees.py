@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from model_store.state.arena import Arena
-from model_store.state.followees import Directions, followee, user_hashes
+from model_store.state.followees import Directions, followee, followee_hashes
 from model_store.state.hashing import hash_ids
 from model_store.state.layout import DIM
 from stream_app.followees import MOST, REST_MS, Followees
@@ -31,7 +31,7 @@ class Book:
         self.hangs = False
 
     def write(self, *users: bytes) -> None:
-        self.names |= zip(user_hashes(list(users)).tolist(), users, strict=True)
+        self.names |= zip(followee_hashes(list(users)).tolist(), users, strict=True)
 
     async def followee_names(self, targets: Sequence[int]) -> list[bytes | None]:
         self.asked_names.append(list(targets))
@@ -78,16 +78,16 @@ def direction(value: bytes) -> np.ndarray:
 
 
 def look(followees: Followees, *users: bytes, now_ms: int = NOW_MS) -> None:
-    asyncio.run(followees.look_up(user_hashes(list(users)), now_ms))
+    asyncio.run(followees.look_up(followee_hashes(list(users)), now_ms))
 
 
 def test_names_that_came_along_are_not_asked_for(book: Book) -> None:
     followees = made(book)
     book.write(ALICE, BERT)
     book.found = {ALICE: vector(1), BERT: vector(2)}
-    followees.meet(dict(zip(user_hashes([ALICE]).tolist(), [ALICE], strict=True)))
+    followees.meet(dict(zip(followee_hashes([ALICE]).tolist(), [ALICE], strict=True)))
     look(followees, ALICE, BERT, CARLA)
-    assert book.asked_names == [user_hashes([BERT, CARLA]).tolist()]
+    assert book.asked_names == [followee_hashes([BERT, CARLA]).tolist()]
     assert book.asked_vectors == [[ALICE, BERT]]
     found = shown(followees, "user:alice", "user:bert", "user:carla")
     np.testing.assert_allclose(found[:DIM], (direction(vector(1)) + direction(vector(2))) / 2, atol=1e-5)
@@ -149,7 +149,7 @@ def test_topics_and_creators_are_not_looked_up_and_the_blocked_are_nobody(book: 
     of = hash_ids([followee("topic", "t"), followee("creator", "bad")]).hash
     rows = np.stack([np.frombuffer(vector(seed), "<f4") for seed in (5, 6)])
     followees.fix(Directions.of(of, rows))
-    asyncio.run(followees.look_up(np.unique(np.concatenate([of, user_hashes([ALICE])])), NOW_MS))
+    asyncio.run(followees.look_up(np.unique(np.concatenate([of, followee_hashes([ALICE])])), NOW_MS))
     assert not book.asked_names
     found = shown(followees, "topic:t", "creator:bad", "user:alice")
     np.testing.assert_allclose(found[:DIM], direction(vector(5)), atol=1e-5)
@@ -161,7 +161,7 @@ def test_the_erased_are_forgotten_at_once(book: Book) -> None:
     book.write(ALICE)
     book.found = {ALICE: vector(1)}
     look(followees, ALICE)
-    assert list(followees.forget([ALICE])) == user_hashes([ALICE]).tolist()
+    assert list(followees.forget([ALICE])) == followee_hashes([ALICE]).tolist()
     assert not shown(followees, "user:alice").any()
     assert not followees.forget([])
 
