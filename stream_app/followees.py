@@ -107,6 +107,8 @@ class Followees:
         known = {target: vector for target, vector in zip(named, vectors, strict=True) if _is_vector(vector)}
         self._put(list(known), b"".join(known.values()), now_ms)
         unknown = [target for target in due.tolist() if target not in known]
+        for target in unknown:  # perhaps erased
+            self._names.pop(target, None)
         # Who is followed may have clicked for the first time just now.
         sooner_ms = min(REST_MS, self._max_age_ms)
         self._put(unknown, bytes(len(unknown) * _VECTOR_BYTES), now_ms - self._max_age_ms + sooner_ms)

@@ -166,6 +166,17 @@ def test_the_erased_are_forgotten_at_once(book: Book) -> None:
     assert not followees.forget([])
 
 
+def test_of_who_was_erased_elsewhere_not_even_the_name_stays(book: Book) -> None:
+    followees = made(book)
+    book.write(ALICE)
+    book.found = {ALICE: vector(1)}
+    look(followees, ALICE)
+    book.names, book.found = {}, {}
+    look(followees, ALICE, now_ms=NOW_MS + 60_001)
+    assert not followees._names
+    assert not shown(followees, "user:alice").any()
+
+
 def test_of_very_many_some_wait_for_the_next_time(book: Book) -> None:
     followees = made(book)
     users = [b"%d" % number for number in range(MOST + 5)]
