@@ -11,8 +11,8 @@ sample), the worker's share of one core (`worker_cpu`), its own mean from Kafka'
 
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,6 +20,7 @@ import numpy as np
 import typer
 
 from stream_app.local import LeashedProcess
+from stream_app.settings import Settings
 from tests.bench.ground import Ground, ground, unique
 from tests.bench.load import Sender
 from tests.bench.model import catalogue_model
@@ -33,7 +34,13 @@ SETTLE_S = 5.0
 READY_S = 120.0
 
 
-def measure(on: Ground, setup: WorkerSetup, rate: float, seconds: float) -> dict[str, Any]:
+Beside = Callable[[Settings], AbstractContextManager[None]]
+"""What runs beside a worker of these settings while it is measured."""
+
+
+def measure(
+    on: Ground, setup: WorkerSetup, rate: float, seconds: float, beside: Beside | None = None
+) -> dict[str, Any]:
     """Figures of one rate; the worker starts and ends here."""
     settings = worker_settings(on, setup)
     name = settings.kafka.group
@@ -45,6 +52,7 @@ def measure(on: Ground, setup: WorkerSetup, rate: float, seconds: float) -> dict
         sender = stack.enter_context(Sender(on.bootstrap, linger_ms=0))
         clicks = settings.kafka.topics.clicks
         wait_until_readable(Probes(client, sender, clicks, f"{name}-warm"), worker)
+        stack.enter_context(beside(settings) if beside else nullcontext())
         load = stack.enter_context(paced_load(on, setup, clicks.removesuffix(".clicks"), rate - probe_rate, seconds))
         Probes(client, sender, clicks, f"{name}-settle").run(probe_rate, SETTLE_S, worker.check)
         probes = Probes(client, sender, clicks, name)
