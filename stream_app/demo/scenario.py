@@ -29,8 +29,8 @@ from stream_app.scenarios.story import Story
 from stream_app.settings import Settings
 from stream_app.sources import Record, Source
 
-EVERY_S = "1"
-"""A day goes by in a minute, so what is due every few minutes in earnest is due every second here."""
+HURRY = {"INTEREST_RECOMMEND__MIN_INTERVAL_S": "1", "INTEREST_MODELS__POLL_S": "1"}
+"""Hours go by in seconds, so what is due every few minutes in earnest is due every second here."""
 KNOWN_TIMEOUT_S = 120.0
 LISTEN_S = 10.0
 """How long what was published last may take to be read."""
@@ -51,7 +51,7 @@ def run_scenario(plan: ScenarioPlan, settings: Settings, console: Console) -> Ac
     `DemoError` and what the parts raise. Nothing is left running, however it ends."""
     say = teller(console)
     scenario, name = plan.scenario, plan.scenario.name
-    with Stage(settings, plan.servers, say, prefix=f"{PREFIX}{name}.", every_s=EVERY_S) as stage:
+    with Stage(settings, plan.servers, say, prefix=f"{PREFIX}{name}.", hurry=HURRY) as stage:
         _a_model(stage, name, say)
         story = scenario.story()
         ledger = Ledger()

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,7 @@ WORKER_GRACE_S = 20.0
 STDERR = 2
 PREFIX = "demo."
 # A minute, the default, is long for somebody who looks on; the environment wins.
-RECOMMEND_EVERY, RECOMMEND_EVERY_S = "INTEREST_RECOMMEND__MIN_INTERVAL_S", "5"
+HURRY: Mapping[str, str] = {"INTEREST_RECOMMEND__MIN_INTERVAL_S": "5"}
 
 Say = Callable[[str], None]
 
@@ -42,11 +42,11 @@ class Stage:
     """A context manager; `settings` are those of everything that runs on it once it is entered."""
 
     def __init__(
-        self, settings: Settings, servers: Servers, say: Say, *, prefix: str = PREFIX, every_s: str = RECOMMEND_EVERY_S
+        self, settings: Settings, servers: Servers, say: Say, *, prefix: str = PREFIX, hurry: Mapping[str, str] = HURRY
     ) -> None:
-        """`prefix`: of topics and group. `every_s`: how often a user gets recommendations."""
+        """`prefix`: of topics and group. `hurry`: variables in place of settings that are too slow to be looked at."""
         self.settings = settings
-        self._prefix, self._every_s = prefix, every_s
+        self._prefix, self._hurry = prefix, hurry
         self._servers = servers
         self._say = say
         self._folder = settings.data_dir.resolve() / "demo"
@@ -130,8 +130,8 @@ class Stage:
 
     def _environment(self) -> dict[str, str]:
         """By environment, not by options: a password in a URL would show in the process list."""
-        asked = {name: value for name, value in os.environ.items() if name == RECOMMEND_EVERY}
-        return environment(self.settings, os.environ) | {RECOMMEND_EVERY: self._every_s} | asked
+        asked = {name: value for name, value in os.environ.items() if name in self._hurry}
+        return {**environment(self.settings, os.environ), **self._hurry, **asked}
 
 
 def _end_of(process: LeashedProcess | None) -> str:

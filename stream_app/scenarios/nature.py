@@ -12,8 +12,8 @@ DAY_MS = 24 * HOUR_MS
 
 @dataclass(frozen=True, slots=True)
 class Nature:
-    """A world goes by in steps of `step_ms`; the early ones are what a model learns from, the late ones are played. In the
-    gap between them it goes on unseen: the model is as old as that.
+    """A world goes by in steps of `step_ms`; the early ones are what a model learns from, the late ones are played. In
+    the gap between them it goes on unseen: the model is as old as that.
 
     Attributes:
         name, person: of the world, and what a user of it is called.
@@ -21,9 +21,12 @@ class Nature:
         patterns, qualities: of titles; a pattern has room for `{thing}`, `{quality}` and `{creator}`.
         offer: pattern around the title of an item that will be withdrawn.
         users, creators: how many; `silent_share` of the users follow, and do nothing else.
-        items_at_start, items_per_step: how many appear.
-        ending_share: of the items that are withdrawn, after `life_ms` (shortest, longest; uniform in its logarithm).
+        items_at_start, items_per_step: how many there are, and how many appear from the step `first_arrivals` on.
+        ending_share: of the items that appear, those that are withdrawn, after `life_ms` (shortest, longest; uniform in
+            its logarithm). `start_ends`: it is so of the items at the start, too; otherwise those stay.
         attention_half_life_ms: in which an item's pull on people halves.
+        found_half_life_ms: after which half of those who would like an item have found it.
+        loyalty: standard deviation of the logarithm of how much a user likes a creator.
         appeal_spread: standard deviation of the logarithm of items' appeal.
         sessions_per_step: of a user, on average; `clicks_per_session` likewise.
         rating_share, follow_share, unfollow_share: of clicks that are followed by such an event.
@@ -52,7 +55,11 @@ class Nature:
     offer: str = "{title}"
     silent_share: float = 0.0
     ending_share: float = 0.0
+    start_ends: bool = True
+    first_arrivals: int = 0
     life_ms: tuple[int, int] = (HOUR_MS, DAY_MS)
+    found_half_life_ms: float = 1.0
+    loyalty: float = 0.5
     appeal_spread: float = 0.6
     rating_share: float = 0.0
     follow_share: float = 0.0

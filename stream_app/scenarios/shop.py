@@ -1,6 +1,6 @@
 """A shop: products by brands in categories, purchases that are reviewed, new products, discounts that end."""
 
-from stream_app.scenarios.nature import DAY_MS, Nature
+from stream_app.scenarios.nature import DAY_MS, HOUR_MS, Nature
 
 SHOP = Nature(
     name="shop",
@@ -20,20 +20,25 @@ SHOP = Nature(
     patterns=("{creator} {thing}, {quality}", "{quality} {thing} by {creator}"),
     qualities=("light", "classic", "compact", "robust", "recycled", "folding", "large", "soft", "premium", "simple"),
     offer="20% off: {title}",
-    users=900,
-    creators=40,
-    step_ms=DAY_MS,
-    early_steps=30,
-    late_steps=60,
-    items_at_start=300,
-    items_per_step=6.0,
+    users=1_500,
+    creators=20,
+    step_ms=6 * HOUR_MS,
+    early_steps=7 * 4,
+    late_steps=15 * 4,
+    items_at_start=200,
+    items_per_step=3.0,
+    first_arrivals=7 * 4,
     ending_share=0.2,
-    life_ms=(3 * DAY_MS, 20 * DAY_MS),
+    start_ends=False,
+    life_ms=(2 * DAY_MS, 10 * DAY_MS),
     attention_half_life_ms=60.0 * DAY_MS,
-    appeal_spread=0.4,
-    sessions_per_step=0.17,
+    found_half_life_ms=3.0 * DAY_MS,
+    loyalty=1.4,
+    appeal_spread=0.25,
+    sessions_per_step=0.11,
     rating_share=0.15,
     follow_share=0.03,
     unfollow_share=0.005,
-    drift=0.03,
+    drift=0.01,
+    night=0.5,
 )

@@ -77,7 +77,8 @@ def creator_id(name: str) -> str:
 
 def things_of(nature: Nature, heat: Float64, rng: np.random.Generator) -> Things:
     """All items that there ever are, by publication."""
-    per_step = rng.poisson(nature.items_per_step * heat.mean(axis=1))
+    arrives = np.arange(nature.steps) >= nature.first_arrivals
+    per_step = rng.poisson(nature.items_per_step * heat.mean(axis=1) * arrives)
     steps = np.repeat(np.arange(nature.steps), per_step)
     count = nature.items_at_start + len(steps)
     before_ms = rng.integers(0, int(2 * nature.attention_half_life_ms), nature.items_at_start)
@@ -89,7 +90,8 @@ def things_of(nature: Nature, heat: Float64, rng: np.random.Generator) -> Things
     order = np.argsort(published, kind="stable")
     published, topic = published[order], topic[order]
     creator = _creators(nature, topic, rng)
-    withdrawn = np.where(rng.random(count) < nature.ending_share, published + _lengths(nature, count, rng), NEVER)
+    ends = (rng.random(count) < nature.ending_share) & ((published >= START_MS) | nature.start_ends)
+    withdrawn = np.where(ends, published + _lengths(nature, count, rng), NEVER)
     appeal = rng.lognormal(0, nature.appeal_spread, count)
     lives = _lives(nature, topic, creator, published, withdrawn, rng)
     return Things(lives, topic, creator, published, withdrawn, appeal)
@@ -98,8 +100,9 @@ def things_of(nature: Nature, heat: Float64, rng: np.random.Generator) -> Things
 def shelves_at(things: Things, nature: Nature, now_ms: int) -> list[Shelf]:
     """What there is of each topic."""
     here = (things.published_ms <= now_ms) & (things.withdrawn_ms > now_ms)
-    fade = 0.5 ** (np.maximum(0, now_ms - things.published_ms) / nature.attention_half_life_ms)
-    draw = things.appeal * fade
+    age_ms = np.maximum(0, now_ms - things.published_ms)
+    fade, missed = 0.5 ** (age_ms / nature.attention_half_life_ms), 0.5 ** (age_ms / nature.found_half_life_ms)
+    draw = things.appeal * fade * (1 - missed) ** 2  # few know of it at first
     return [
         Shelf(items, draw[items])
         for items in (np.flatnonzero(here & (things.topic == topic)) for topic in range(len(nature.topics)))

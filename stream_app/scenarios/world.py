@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stream_app.contracts.events import Action, Click, Follow, Rating
-from stream_app.scenarios.nature import DAY_MS, MINUTE_MS, Nature
+from stream_app.scenarios.nature import DAY_MS, Nature
 from stream_app.scenarios.people import Followings, Target, Tastes, activity_of, nearest_peer
 from stream_app.scenarios.story import SCALE_MAX, Event, Story, numbered
 from stream_app.scenarios.things import START_MS, Shelf, creator_id, creators_of, heat_of, shelves_at, things_of
@@ -18,8 +18,9 @@ _STRAY = 0.25
 _GAP_S, _GAP_SPREAD = 40.0, 0.7
 _DWELL_S, _DWELL_SPREAD = 25.0, 0.8
 _SILENT_FOLLOWS = 3
-"""Times that somebody silent follows and, mostly, unfollows again."""
-_SILENT_KEEPS = 0.3
+"""Times that somebody silent follows and unfollows again; one whom they follow first of all they keep."""
+_SILENT_BEGIN = 0.1
+"""Share of what is played in which they do that."""
 _RATE_AFTER_MS = 2_000
 """A rating or follow comes so long after its click."""
 
@@ -38,6 +39,7 @@ class _World:
         self._silent = np.arange(nature.users) >= round(nature.users * (1 - nature.silent_share))
         self._active = np.flatnonzero(~self._silent)
         self._followings = Followings()
+        self._likes = rng.lognormal(0, nature.loyalty, (nature.users, nature.creators))
         self._clicked = np.zeros((nature.users, len(self._things.lives)), np.bool_)
         self._creators = np.array([creator_id(name) for name in creators_of(nature)])
         self._topics = tuple(nature.topics)
@@ -99,7 +101,8 @@ class _World:
     def _choice(self, user: int, shelf: Shelf, ts_ms: int) -> int | None:
         """An item that the user has not clicked; None where the topic has none."""
         items, things = shelf.items, self._things
-        draw = np.where(self._clicked[user, items] | (things.withdrawn_ms[items] <= ts_ms), 0.0, shelf.draw)
+        draw = shelf.draw * self._likes[user, things.creator[items]]
+        draw[self._clicked[user, items] | (things.withdrawn_ms[items] <= ts_ms)] = 0.0
         followed = self._followings.creators(user)
         if followed:
             draw *= np.where(np.isin(self._creators[things.creator[items]], list(followed)), self._nature.pull, 1.0)
@@ -145,19 +148,27 @@ class _World:
         return Follow("", self._user_id(user), name, kind, action, ts_ms)
 
     def _silent_follows(self) -> Iterator[Follow]:
-        """Somebody silent follows one after another, and mostly unfollows after a while."""
+        """Somebody silent follows one, and then others, one at a time, whom they unfollow again."""
         nature, rng = self._nature, self._rng
         length_ms = nature.late_steps * nature.step_ms
+        begun_ms = int(_SILENT_BEGIN * length_ms)
         for user in np.flatnonzero(self._silent).tolist():
-            moments = np.sort(rng.integers(0, length_ms - MINUTE_MS, 2 * _SILENT_FOLLOWS)).tolist()
-            for begins_ms, ends_ms in zip(moments[::2], moments[1::2], strict=True):
-                liked = _drawn(np.cumsum(self._tastes.weights[user]), rng)
-                items = np.flatnonzero(self._things.topic == liked)
-                target = self._target(user, int(rng.choice(items)))
+            kept = self._silent_target(user)
+            yield self._followed(user, kept, "follow", self._late_ms + int(rng.integers(begun_ms)))
+            # Two at once have no order.
+            moments = begun_ms + np.sort(rng.choice(length_ms - begun_ms, 2 * _SILENT_FOLLOWS, replace=False))
+            for begins_ms, ends_ms in moments.reshape(-1, 2).tolist():
+                target = self._silent_target(user, but=kept)
                 yield self._followed(user, target, "follow", self._late_ms + begins_ms)
-                if rng.random() >= _SILENT_KEEPS:
-                    # A millisecond later at the least: two at once have no order.
-                    yield self._followed(user, target, "unfollow", self._late_ms + max(ends_ms, begins_ms + 1))
+                yield self._followed(user, target, "unfollow", self._late_ms + ends_ms)
+
+    def _silent_target(self, user: int, but: Target | None = None) -> Target:
+        """By the user's tastes, as of those who click."""
+        while True:
+            topic = _drawn(np.cumsum(self._tastes.weights[user]), self._rng)
+            target = self._target(user, int(self._rng.choice(np.flatnonzero(self._things.topic == topic))))
+            if target != but:
+                return target
 
 
 def _drawn(cumulative: Float64, rng: np.random.Generator) -> int:

@@ -8,9 +8,10 @@ from typing import Any
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from stream_app.client import Interest, InterestReader
 from stream_app.contracts.events import Follow
@@ -111,8 +112,8 @@ class SocialBoard(Board):
             "social moved, median": _percent(median(move.social for move in self._moves)),
             "vector moved, median": _percent(median(move.vector for move in self._moves)),
             "back after the unfollow": f"{sum(one <= BACK for one in back):,} of {len(back):,}",
-            "recommended to them, of whom they follow": self._share(self._theirs),
-            "of whom another one follows": self._share(self._by_chance),
+            "of what is recommended to them: by whom they follow": self._share(self._theirs),
+            "by whom another silent one follows": self._share(self._by_chance),
         }
 
     def document(self) -> dict[str, Any]:
@@ -145,12 +146,21 @@ class SocialBoard(Board):
                 _percent(move.vector),
                 "" if move.from_before is None else f"{move.from_before:.4f}",
             )
-        return table
+        return Group(table, *self._shown_follows())
 
     def label(self, _item_id: str, trace: Trace) -> str:
         member = self._silent.get(self._shown)
         followed = member is not None and _is_of(member.targets, trace)
         return f"{trace.title}  (by {trace.creator_id}{', followed' if followed else ''})"
+
+    def _shown_follows(self) -> list[Text]:
+        """Whom the one that is shown follows now."""
+        if not self._shown:
+            return []
+        with self.ledger.lock:
+            targets = sorted(self._silent[self._shown].targets)
+        told = ", ".join(f"{kind} {name}" for kind, name in targets) or "nobody"
+        return [Text(), Text(f"{self._shown}, below, has clicked nothing and follows {told}")]
 
     def _follows(self, user: str, trace: Trace) -> bool:
         return _is_of(self._silent[user].targets, trace)
