@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic_settings import SettingsError
 
-from stream_app.settings import Kafka, Redis, Tls
+from stream_app.settings import Kafka, Redis, Settings, Tls
 
 
 def kafka_options(kafka: Kafka) -> dict[str, Any]:
@@ -62,6 +62,17 @@ def redis_options(redis: Redis) -> dict[str, Any]:
         if redis.tls.cert_file:
             options["ssl_password"] = redis.tls.key_password.get_secret_value()
     return options
+
+
+def reader_options(settings: Settings) -> dict[str, Any]:
+    """Arguments of the readers in `stream_app.client` beside the URL and the generation. Raises `SettingsError`."""
+    redis = settings.redis
+    return {
+        "cluster": redis.cluster,
+        "pseudonym_key": settings.pseudonym_key.get_secret_value(),
+        "socket_timeout": redis.timeout_s,
+        **redis_options(redis),
+    }
 
 
 def mend_of_redis(error: Exception, otherwise: str) -> str:

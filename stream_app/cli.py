@@ -15,6 +15,7 @@ from stream_app.commands import (
     demo,
     doctor,
     evaluate,
+    explain,
     generations,
     models,
     offsets,
@@ -25,9 +26,10 @@ from stream_app.commands import (
     topics,
     train,
     trainer,
+    web,
     worker,
 )
-from stream_app.commands.errors import explain
+from stream_app.commands.errors import explain as explained_error
 from stream_app.commands.output import FINDING, OK, print_error
 from stream_app.masking import hidden
 
@@ -48,11 +50,13 @@ app.command(rich_help_panel="Start here")(doctor.doctor)
 app.command(rich_help_panel="Run")(worker.worker)
 app.command(rich_help_panel="Run")(trainer.trainer)
 app.command(rich_help_panel="Run")(catalog.catalog)
+app.command(rich_help_panel="Run")(web.web)
 app.add_typer(topics.app, name="topics", rich_help_panel="Run")
 app.add_typer(offsets.app, name="offsets", rich_help_panel="Run")
 app.command(rich_help_panel="Run")(replay.replay)
 app.command("rebuild-redis", rich_help_panel="Run")(rebuild_redis.rebuild_redis)
 app.command(rich_help_panel="Look")(show.show)
+app.command(rich_help_panel="Look")(explain.explain)
 app.command(rich_help_panel="Look", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
     bench.bench
 )
@@ -74,7 +78,7 @@ def main() -> None:
         sys.stderr.close()
         sys.exit(OK)
     except Exception as problem:
-        explained = explain(problem)
+        explained = explained_error(problem)
         if explained is None:
             sys.stderr.write(hidden(traceback.format_exc()))
             sys.exit(FINDING)

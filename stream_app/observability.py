@@ -199,6 +199,53 @@ class WorkerMetrics:
         return serve(pages(self.registry, self.health.live, self.health.ready), settings.host, settings.port)
 
 
+class ModelMetrics:
+    """What a service tells of its language model: a `model_store.catalog.annotators.observer.Observer`."""
+
+    def __init__(self, service: str, registry: CollectorRegistry) -> None:
+        """`service`: what the metrics' names begin with."""
+        self.requests = Counter(
+            f"{service}_model_requests",
+            "Requests to the language model: answered, unavailable, refused, misconfigured",
+            ["outcome"],
+            registry=registry,
+        )
+        self.tokens = Counter(
+            f"{service}_model_tokens", "Tokens of the language model: in, out", ["direction"], registry=registry
+        )
+        self.model_seconds = Histogram(
+            f"{service}_model_seconds",
+            "One request to the language model",
+            buckets=(*STAGE_BUCKETS_S, 30, 60),
+            registry=registry,
+        )
+        self.cache = Counter(
+            f"{service}_cache_lookups", "Answers looked up before anybody is asked: hit, miss", ["found"],
+            registry=registry,
+        )  # fmt: skip
+        self.unfit = Counter(
+            f"{service}_unfit_answers", "Answers of the language model that were refused", ["reason"], registry=registry
+        )
+        self.fallbacks = Counter(
+            f"{service}_fallbacks", "Answers that the language model did not give", ["why"], registry=registry
+        )
+
+    def on_request(self, outcome: str, seconds: float, tokens_in: int, tokens_out: int, estimated: bool) -> None:  # noqa: ARG002
+        self.requests.labels(outcome).inc()
+        self.model_seconds.observe(seconds)
+        self.tokens.labels("in").inc(tokens_in)
+        self.tokens.labels("out").inc(tokens_out)
+
+    def on_cache(self, hit: bool) -> None:
+        self.cache.labels("hit" if hit else "miss").inc()
+
+    def on_refused(self, reason: str) -> None:
+        self.unfit.labels(reason).inc()
+
+    def on_fallback(self, why: str) -> None:
+        self.fallbacks.labels(why).inc()
+
+
 def catalogue_metrics(registry: CollectorRegistry) -> tuple[Gauge, Counter]:
     """What whoever follows the catalogue tells of it: items known, and records of no use."""
     items = Gauge(

@@ -6,6 +6,7 @@ file that `INTEREST_CONFIG` names; the environment wins. Secrets may also lie in
 `**********`. Units are in the names.
 """
 
+import ipaddress
 import json
 import os
 import tomllib
@@ -263,9 +264,8 @@ class Encoder(Section):
     batch: Positive = 64
 
 
-class Annotator(Section):
-    """A language model that says what items are about (any endpoint of OpenAI's protocol, extra `llm`). Without a
-    `model` the items' tags do. It is never asked twice for the same text, nor more than the limits allow."""
+class LanguageModel(Section):
+    """An endpoint of OpenAI's chat protocol (extra `llm`), and what it may be asked. Without `model` there is none."""
 
     base_url: str = ""
     model: str = ""
@@ -279,6 +279,11 @@ class Annotator(Section):
     tokens_per_day: Annotated[int, Field(ge=0)] = 20_000_000
 
 
+class Annotator(LanguageModel):
+    """A language model that says what items are about. Without one the items' tags do. It is never asked twice for the
+    same text, nor more than the limits allow."""
+
+
 class Catalog(Section):
     """The catalogue service. `taxonomy`: a TOML file of topics (`interest taxonomy` makes a first one); without it
     the topics are those of the served model. `batch_items`: how many are described at once."""
@@ -287,6 +292,18 @@ class Catalog(Section):
     annotator: Annotator = Annotator()
     taxonomy: Path | None = None
     batch_items: Positive = 256
+
+
+class Words(LanguageModel):
+    """A language model that words explanations of interests. Without one, and wherever it gives nothing fit within
+    `answer_s`, a template does. `timeout_s`: of one request; `concurrency`: users whom the model is asked about at
+    once, others get the template; `cached`: how many explanations are kept in memory, for `cached_s` at most."""
+
+    timeout_s: PositiveFloat = 8.0
+    attempts: Positive = 2
+    answer_s: PositiveFloat = 10.0
+    cached: Positive = 10_000
+    cached_s: PositiveFloat = 3_600.0
 
 
 class Recommend(Section):
@@ -310,6 +327,45 @@ class Accept(Section):
 class Metrics(Section):
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65_535)] = 9108
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class Web(Section):
+    """The pages. Beyond loopback only with a `token`, which clients send as `Authorization: Bearer ...`. `at_once`:
+    explanations that are made at a time; `idle_s`: how long a client may say nothing."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65_535)] = 9180
+    token: SecretStr = SecretStr("")
+    at_once: Positive = 64
+    idle_s: PositiveFloat = 15.0
+
+    @property
+    def on_loopback(self) -> bool:
+        return self.host == "localhost" or _is_loopback(self.host)
+
+    @field_validator("token")
+    @classmethod
+    def _long_enough(cls, token: SecretStr) -> SecretStr:
+        text = token.get_secret_value()
+        if text and (len(text) < MIN_KEY_CHARACTERS or not text.isascii() or not text.isprintable() or " " in text):
+            raise ValueError(f"a token has at least {MIN_KEY_CHARACTERS} characters of ASCII: openssl rand -hex 32")
+        return token
+
+    @model_validator(mode="after")
+    def _guarded(self) -> Self:
+        if not self.on_loopback and not self.token.get_secret_value():
+            raise ValueError(
+                f"host {self.host[:100]} is not loopback, where anybody could read about users: set INTEREST_WEB__TOKEN"
+                " (openssl rand -hex 32), or host 127.0.0.1"
+            )
+        return self
 
 
 class Health(Section):
@@ -346,6 +402,8 @@ class Settings(BaseSettings):
     training: Training = Training()
     trainer: Trainer = Trainer()
     catalog: Catalog = Catalog()
+    words: Words = Words()
+    web: Web = Web()
     accept: Accept = Accept()
     metrics: Metrics = Metrics()
     health: Health = Health()

@@ -42,25 +42,36 @@ class Explainer:
     writes: WriteTable
     decays: Decays
 
-    def because(self, records: npt.NDArray[np.void], rows: Int64, picks: Picks, read_out: ReadOut) -> Int32:
+    def because(
+        self,
+        records: npt.NDArray[np.void],
+        rows: Int64,
+        picks: Picks,
+        read_out: ReadOut,
+        social: Float32 | None = None,
+    ) -> Int32:
         """int32 [n, k]: row of the item whose click raised each pick's score most; -1 where none did, and where it is
         an item that the index does not have.
 
-        `picks`: of the n users in `records[rows]`. At most n * CLICKS rows are read out, all at once.
+        `picks`: of the n users in `records[rows]`; `social`: of the same, as `features` takes it. At most n * CLICKS
+        rows are read out, all at once.
         """
         states = records[rows]
-        scores = self._scores_without(states, picks, read_out)
+        scores = self._scores_without(states, picks, read_out, social)
         lowest = scores.argmin(axis=1)
         clicked = np.take_along_axis(self._clicked(states), lowest, axis=1)
         return np.where(scores.min(axis=1) < picks.score, clicked, -1).astype(np.int32)
 
-    def _scores_without(self, states: npt.NDArray[np.void], picks: Picks, read_out: ReadOut) -> Float32:
+    def _scores_without(
+        self, states: npt.NDArray[np.void], picks: Picks, read_out: ReadOut, social: Float32 | None
+    ) -> Float32:
         """float32 [n, CLICKS, k]: the picks' scores without each of the last clicks; inf where there is no click."""
         scores = np.full((len(states), CLICKS, picks.item.shape[1]), np.inf, np.float32)
         user, age = np.nonzero(np.arange(CLICKS) < states["clicks"][:, None])
         left = without(states, user, age, self.writes, self.decays)
         rows = np.arange(len(left))
-        scores[user, age] = self.index.scores_of(picks.item[user], left, rows, read_out(features(left, rows)))
+        read = features(left, rows, None if social is None else social[user])
+        scores[user, age] = self.index.scores_of(picks.item[user], left, rows, read_out(read))
         return scores
 
     def _clicked(self, states: npt.NDArray[np.void]) -> Int64:

@@ -108,8 +108,10 @@ def _best_facet(vector, facets, allowed):  # type: ignore[no-untyped-def]
     best, largest = 0, np.float32(-np.inf)
     for facet in range(len(allowed)):
         if allowed[facet]:
-            dot = _dot(vector, facets[facet * DIM : (facet + 1) * DIM])
-            if dot > largest:
+            of_user = facets[facet * DIM : (facet + 1) * DIM]
+            dot = _dot(vector, of_user)
+            # Who follows nobody has a social facet of zeros, which is no reason for anything.
+            if dot > largest and _dot(of_user, of_user) > 0:
                 best, largest = facet, dot
     return best
 

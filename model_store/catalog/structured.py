@@ -149,7 +149,7 @@ def _read(body: bytes, question: Question, requests: int = 1) -> Answer:
     try:
         completion = msgspec.json.decode(body, type=_Completion)
         choice = completion.choices[0]
-    except (msgspec.DecodeError, UnicodeDecodeError, IndexError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, IndexError) as error:
         raise RefusedError(f"the answer is no chat completion: {error}"[:300]) from error
     content = choice.message.content or ""
     counted = _counted(completion.usage)

@@ -10,8 +10,9 @@ from model_store.state.layout import DIM, FACET_DIM, LANES
 
 BANK = slice(0, LANES * DIM)
 CONTENT = slice(BANK.stop, BANK.stop + FACET_DIM)
-SOCIAL = slice(CONTENT.stop, CONTENT.stop + FACET_DIM)
-WEIGHTS = slice(SOCIAL.stop, SOCIAL.stop + LANES + 1)  # log-weights of the bank and of content, without social's
+SOCIAL = slice(CONTENT.stop, CONTENT.stop + DIM)
+WEIGHTS = slice(SOCIAL.stop, SOCIAL.stop + LANES + 1)  # log-weights of the bank and of content
+FOLLOWED = slice(WEIGHTS.stop, WEIGHTS.stop + 1)  # that of the followees
 
 FACETS = ("behaviour", "social", "content")
 VECTORS = (len(FACETS) + 1) * DIM
@@ -91,6 +92,7 @@ __all__ = [
     "CONTENT",
     "FACETS",
     "FEATURES",
+    "FOLLOWED",
     "INTEREST",
     "POPULARITY_HALF_LIVES_DAYS",
     "PRIORS",

@@ -1,17 +1,18 @@
 """The readout: from what a state remembers to what a user wants now.
 
-    bank lanes (each normalised) | content | log-weights ─ gated linear ─ 2 gated blocks ─ norm ── vector
+    bank lanes (each normalised) | content | log-weights ─ gated linear ─ 2 gated blocks ─ norm ── own
     bank lanes ────────────────────────────────────────────────────────────────────── linear ── behaviour
     content ───────────────────────────────────────────────────────────────────────── linear ── content
-    social ─────────────────────────────────────────────────────────────── fixed projection ── social
+    social ────────────────────────────────────────────────────────────────────────── linear ── social
+    own + pull * (social - own), where pull = sigmoid(linear of all log-weights) ─────────────── vector
     vector | content ──────────────────────────────────────────────────────── linear, softmax ── topics
     vector | log-weights ──────────────────────────────────────────────────────────── linear ── blend
     (before the norm) ──── for each further interest a gated block of its own, norm ── vector, log weight
 
-`vector`, `behaviour` and `content` are each trained to give the next item a high dot product, so their dots with an
-item can be compared. `social` is not trained: no public set of ratings has follows with times. It is a fixed, length-
-preserving projection of the mean of the followees' vectors, good for telling whose followees are alike, and it does
-not touch `vector`.
+`vector`, `behaviour`, `content` and `social` are each trained to give the next item a high dot product, so their dots
+with an item can be compared. Who follows nobody has a `social` of zeros, and a `vector` that is all their own. How much
+of the followees is in the others' is learnt where there are follows (`training.following`, and from the stream); until
+then it is much for who has done little else, and little for who has done much.
 
 With several interests (an option) an item scores by all of them, log sum exp(log weight + dot): a user of two tastes
 need not be one in between. The first one's vector is `vector`.
@@ -28,14 +29,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from model_store.encoder.columns import BANK, BLEND, CONTENT, FEATURES, INTEREST, SOCIAL, VECTORS, WEIGHTS
+from model_store.encoder.columns import BANK, BLEND, CONTENT, FEATURES, FOLLOWED, INTEREST, SOCIAL, VECTORS, WEIGHTS
 from model_store.encoder.layers import Drop, gated, normalised, nothing_dropped, ones, weights, zeros
 from model_store.encoder.runtime import tf
 from model_store.state.layout import DIM, FACET_DIM, LANES
 
 _HIDDEN = 128
 _BLOCKS = 2
-_SOCIAL_SEED = 20240817
+_LOG_2 = 0.6931472  # log1p of one followee
+_PULL_OF_NOTHING, _PULL_BY_LOG_WEIGHT = 1.0, -0.5
 _FUSED_WIDTH = LANES * DIM + FACET_DIM + LANES + 1
 
 
@@ -75,23 +77,34 @@ class ReadoutNetwork(tf.Module):
         self._blend = tf.Variable(np.zeros((DIM + LANES + 1, BLEND), np.float32))
         self._blend_bias = zeros(BLEND)
         self._further = [_Head(rng) for _ in range(interests - 1)]
-        self._social = tf.constant(_orthonormal_rows(FACET_DIM, DIM, _SOCIAL_SEED))
+        self._social = tf.Variable(np.eye(DIM, dtype=np.float32))
+        self._pull, self._pull_bias = tf.Variable(_usual_pull()), tf.Variable([_PULL_OF_NOTHING])
 
     @property
     def history_weights(self) -> list[Any]:
-        """The weights that histories alone can train: all but those of the blend."""
-        of_stream = {id(self._blend), id(self._blend_bias)}
-        return [weight for weight in self.trainable_variables if id(weight) not in of_stream]
+        """The weights that histories alone can train: all but those of the blend and of follows."""
+        others = {id(weight) for weight in (self._blend, self._blend_bias, *self.following_weights)}
+        return [weight for weight in self.trainable_variables if id(weight) not in others]
+
+    @property
+    def following_weights(self) -> list[Any]:
+        """The weights that say what followees are worth."""
+        return [self._social, self._pull, self._pull_bias]
+
+    def knows_follows(self) -> bool:
+        """Whether what followees are worth was ever trained."""
+        return not np.array_equal(self._social.numpy(), np.eye(DIM, dtype=np.float32))
 
     def vector(self, features: Any, dropped: Drop = nothing_dropped) -> Any:
         """float32 [n, DIM] of float32 [n, FEATURES]; `dropped` drops activations, in training."""
-        return self._first(self._stream(features, dropped))
+        return self.joined(self._first(self._stream(features, dropped)), features)
 
     def interests(self, features: Any, dropped: Drop = nothing_dropped) -> list[Interest]:
         """All of them; the first one's vector is `vector`, and its log weight 0."""
         stream = self._stream(features, dropped)
-        first = Interest(self._first(stream), tf.zeros_like(stream[:, 0]))
-        return [first, *(head(stream, dropped) for head in self._further)]
+        first = Interest(self.joined(self._first(stream), features), tf.zeros_like(stream[:, 0]))
+        others = (head(stream, dropped) for head in self._further)
+        return [first, *(Interest(self.joined(vector, features), log_weight) for vector, log_weight in others)]
 
     def _first(self, stream: Any) -> Any:
         return normalised(stream) * self._final_gain
@@ -115,8 +128,18 @@ class ReadoutNetwork(tf.Module):
         return normalised(features[:, CONTENT]) @ self._content + self._content_bias
 
     def social(self, features: Any) -> Any:
-        """float32 [n, DIM], fixed."""
+        """float32 [n, DIM] from the followees alone; zeros for who has none."""
         return features[:, SOCIAL] @ self._social
+
+    def pull(self, features: Any) -> Any:
+        """float32 [n, 1]: how much of the vector is `social`; 0 for who follows nobody of whom something is known."""
+        followed = features[:, FOLLOWED]
+        weights = tf.concat([features[:, WEIGHTS], followed], axis=1)
+        return tf.minimum(followed / _LOG_2, 1.0) * tf.sigmoid(weights @ self._pull + self._pull_bias)
+
+    def joined(self, own: Any, features: Any) -> Any:
+        """float32 [n, DIM]: a user's own vector and what their followees' make of it."""
+        return own + self.pull(features) * (self.social(features) - own)
 
     def topic_logits(self, features: Any, vector: Any) -> Any:
         """float32 [n, topics]."""
@@ -176,6 +199,8 @@ def normalised_lanes(features: Any) -> Any:
     return tf.reshape(normalised(lanes), [-1, LANES * DIM])
 
 
-def _orthonormal_rows(rows: int, columns: int, seed: int) -> np.ndarray[Any, np.dtype[np.float32]]:
-    square = np.random.default_rng(seed).normal(size=(columns, rows))
-    return np.linalg.qr(square)[0].T.astype(np.float32)
+def _usual_pull() -> np.ndarray[Any, np.dtype[np.float32]]:
+    """float32 [log-weights, 1]: the less, the more a user has done; how many followees there are says nothing yet."""
+    pull = np.full((LANES + 2, 1), _PULL_BY_LOG_WEIGHT, np.float32)
+    pull[-1] = 0
+    return pull

@@ -265,43 +265,28 @@ def _slot(items, ts_s, item):  # type: ignore[no-untyped-def]
 
 @kernel
 def _follow(record, ts_ms, target, active):  # type: ignore[no-untyped-def]
-    """Keep the latest action for each of the last FOLLOWEES targets; `social` sums those that are followed."""
+    """Keep the latest action for each of the last FOLLOWEES targets."""
     ts_s = ts_ms // 1000
     slot = _slot(record.followee, record.followee_ts_s, target)
     same = record.followee[slot] == target
     if same and ts_s < record.followee_ts_s[slot]:
         return _SUPERSEDED
-    if same and _is_active(record, slot):
+    if same and is_active(record, slot):
         windows.add(record, np.int64(record.followee_ts_s[slot]) * 1000, 0, 0, 0, 0, -1)
     if active:
         windows.add(record, ts_s * 1000, 0, 0, 0, 0, 1)
     if same or record.followee[slot] == 0 or ts_s >= record.followee_ts_s[slot]:
-        if _is_active(record, slot):
-            _sum_social(record, record.followee[slot], -1.0)
         record.followee[slot] = target
         record.followee_ts_s[slot] = ts_s
         record.followee_active &= ~(np.uint32(1) << np.uint32(slot))
         if active:
             record.followee_active |= np.uint32(1) << np.uint32(slot)
-            _sum_social(record, target, 1.0)
     return _APPLIED
 
 
 @kernel
-def _is_active(record, slot):  # type: ignore[no-untyped-def]
+def is_active(record, slot):  # type: ignore[no-untyped-def]
     return (record.followee_active >> np.uint32(slot)) & np.uint32(1) == 1
-
-
-@kernel
-def _sum_social(record, target, sign):  # type: ignore[no-untyped-def]
-    """Add or take away a followee; its vector is drawn from its hash with unit variance."""
-    vector = np.empty(FACET_DIM, np.float32)
-    hashed_vector(target, 1.0, vector)
-    record.social_weight += np.float32(sign)
-    for d in range(FACET_DIM):
-        record.social[d] += np.float32(sign) * vector[d]
-        if record.social_weight == 0:
-            record.social[d] = np.float32(0.0)
 
 
 @kernel
@@ -328,7 +313,6 @@ def _clear(record):  # type: ignore[no-untyped-def]
     record.rank[:], record.rank_weight[:] = np.float32(0), np.float32(0)
     record.time[:], record.time_weight[:] = np.float32(0), np.float32(0)
     record.content[:], record.content_weight = np.float32(0), 0
-    record.social[:], record.social_weight = np.float32(0), 0
     record.bucket_head[:] = np.int32(0)
     record.bucket_clicks[:], record.bucket_dwell_ms[:] = np.uint16(0), np.uint32(0)
     record.bucket_ratings[:], record.bucket_rating_sum[:] = np.uint16(0), np.int32(0)

@@ -5,7 +5,7 @@
     then             those words, in order
 
 all little-endian. Exact, independent of what the words mean, and short for most users, since *empty is zero* in the
-layout. Codec version 2 is the same with the sums quantised (`quantised.py`). A tombstone (an empty value) is for the
+layout. Codec version 4 is the same with the sums quantised (`quantised.py`). A tombstone (an empty value) is for the
 caller.
 
 Every release reads all versions that were ever written: a record of an older one is decoded by that version's layout
@@ -21,7 +21,7 @@ from model_store.kernels import kernel
 from model_store.state.layout import USER
 from model_store.state.quantised import QUANTISED, quantised, restored
 
-EXACT, IN_BYTES = 1, 2
+EXACT, IN_BYTES = 3, 4  # 1 and 2 were before the first release
 NEWEST = IN_BYTES
 LAYOUTS: dict[int, np.dtype[np.void]] = {EXACT: USER, IN_BYTES: QUANTISED}
 """Every layout that was ever written, by codec version; add, never change."""

@@ -1,4 +1,4 @@
-"""What the model reads of a state: means of the lanes, and how much stands behind them."""
+"""What the model reads of a state: means of the lanes, how much stands behind them, and whom the user follows."""
 
 import numpy as np
 import numpy.typing as npt
@@ -6,31 +6,45 @@ import numpy.typing as npt
 from model_store.kernels import kernel
 from model_store.state.layout import DIM, FACET_DIM, LANES, RANK_LANES, TIME_LANES
 
-FEATURES = LANES * DIM + 2 * FACET_DIM + LANES + 2
+SOCIAL_WIDTH = DIM + 1
+FEATURES = LANES * DIM + FACET_DIM + DIM + LANES + 2
 """Length of a feature row: rank lanes, time lanes, content, social, then log1p of each of their weights."""
 
 MIN_WEIGHT = 1e-3
 """A mean is sum / max(weight, MIN_WEIGHT): what has faded to nothing reads as nothing, not as noise."""
 
+_SOCIAL, _WEIGHTS = LANES * DIM + FACET_DIM, LANES * DIM + FACET_DIM + DIM
 
-def features(records: npt.NDArray[np.void], rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-    """float32 [n, FEATURES] of the users in `rows` (int64 [n]). Decay cancels in a mean, so no clock is needed."""
+Float32 = npt.NDArray[np.float32]
+
+
+def features(records: npt.NDArray[np.void], rows: npt.NDArray[np.int64], social: Float32 | None = None) -> Float32:
+    """float32 [n, FEATURES] of the users in `rows` (int64 [n]). Decay cancels in a mean, so no clock is needed.
+
+    `social`: float32 [n, SOCIAL_WIDTH] of the same users (`followees.Followees.social`); without it they follow nobody.
+    """
     out = np.empty((len(rows), FEATURES), np.float32)
     _features(records, rows, out)
+    put_social(out, social)
     return out
+
+
+def put_social(rows: Float32, social: Float32 | None) -> None:
+    """Write the social columns of feature rows, float32 [n, FEATURES]; zeros without any."""
+    rows[:, _SOCIAL:_WEIGHTS] = 0 if social is None else social[:, :DIM]
+    rows[:, -1] = 0 if social is None else social[:, DIM]
 
 
 @kernel
 def _features(records, rows, out):  # type: ignore[no-untyped-def]
     for i in range(len(rows)):
         record = records[rows[i]]
-        at, log = 0, LANES * DIM + 2 * FACET_DIM
+        at, log = 0, _WEIGHTS
         for lane in range(RANK_LANES):
             at, log = _mean(record.rank[lane], record.rank_weight[lane], out[i], at, log)
         for lane in range(TIME_LANES):
             at, log = _mean(record.time[lane], record.time_weight[lane], out[i], at, log)
-        at, log = _mean(record.content, record.content_weight, out[i], at, log)
-        at, log = _mean(record.social, record.social_weight, out[i], at, log)
+        _mean(record.content, record.content_weight, out[i], at, log)
 
 
 @kernel

@@ -15,14 +15,14 @@ Fields
     time             (TIME_LANES, DIM): sums of write vectors of clicks (gain 1) and ratings (`rating_gain`), decayed by
                      event time
     content          (FACET_DIM,): the same for content vectors
-    social           (FACET_DIM,): sum of the write vectors of the followees held in `followee`
     *_weight         what the sums are divided by: the decayed sum of the absolute gains
     bucket_*         rolling windows, see `windows.py`; rating sums in thousandths, so that they subtract exactly
     ring             the last RING clicked items (hashes) in order of arrival; `clicks` % RING is the next slot
     rated_*          the last RATED rated items: latest rating of each in thousandths of the scale, and UNTOLD more if
                      nothing but its id was known of the item then; WITHDRAWN keeps the place of a withdrawn one, so
                      that an older rating that arrives later does not come back
-    followee_*       the last FOLLOWEES targets, latest action of each; an unfollowed one keeps its place likewise
+    followee_*       the last FOLLOWEES targets, latest action of each; an unfollowed one keeps its place likewise. What
+                     they stand for is looked up when a user is read out, see `followees.py`
     event_id         hashes of the last EVENT_IDS event ids; `event_id_count` % EVENT_IDS is the next slot
     seen             two generations of a Bloom filter of items clicked or rated, see `seen.py`
     term             of the ownership under which the record was last written; each owner of a partition has a higher
@@ -99,11 +99,9 @@ USER = np.dtype(
         ("rank", "<f4", (RANK_LANES, DIM)),
         ("time", "<f4", (TIME_LANES, DIM)),
         ("content", "<f4", (FACET_DIM,)),
-        ("social", "<f4", (FACET_DIM,)),
         ("rank_weight", "<f4", (RANK_LANES,)),
         ("time_weight", "<f4", (TIME_LANES,)),
         ("content_weight", "<f4"),
-        ("social_weight", "<f4"),
         ("bucket_dwell_ms", "<u4", (BUCKET_TOTAL,)),
         ("bucket_rating_sum", "<i4", (BUCKET_TOTAL,)),
         ("bucket_head", "<i4", (len(BUCKETS),)),
@@ -122,5 +120,6 @@ USER = np.dtype(
         ("rated_value", "<i2", (RATED,)),
         ("rec_sketch", "i1", (SKETCH,)),
         ("term", "<u4"),
+        ("unused", "<u4"),  # whole words, for the codec
     ]
 )

@@ -15,15 +15,15 @@ from model_store.state.layout import LANES, USER
 
 Records = npt.NDArray[np.void]
 
-_SUMS = ("rank", "time", "content", "social")
+_SUMS = ("rank", "time", "content")
 _STEPS = 127
-_PEAKS = LANES + 2
+_PEAKS = LANES + 1
 
 QUANTISED = np.dtype(
     [(name, "i1" if name in _SUMS else kind, *shape) for name, kind, *shape in USER.descr]
-    + [("peak", "<f4", (_PEAKS,)), ("unused", "<u4")]
+    + [("peak", "<f4", (_PEAKS,))]
 )
-"""`USER` with bytes for sums, and the peaks of the rank lanes, the time lanes, content and social."""
+"""`USER` with bytes for sums, and the peaks of the rank lanes, the time lanes, and content."""
 
 
 def quantised(records: Records) -> Records:
@@ -58,4 +58,4 @@ def _with_others(records: Records, layout: np.dtype[np.void]) -> Records:
 def _lanes(records: Records) -> list[npt.NDArray[Any]]:
     """Views of the lanes, [n, DIM] or [n, FACET_DIM], in the order of the peaks."""
     banks = [records[name][:, lane] for name in ("rank", "time") for lane in range(records[name].shape[1])]
-    return [*banks, records["content"], records["social"]]
+    return [*banks, records["content"]]

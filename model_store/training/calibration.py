@@ -10,9 +10,8 @@ import numpy.typing as npt
 
 from model_store.encoder.columns import Outputs
 from model_store.model import InterestModel
-from model_store.training.evaluate import HELD_OUT, Question, outputs_of, topic_columns
+from model_store.training.evaluate import HELD_OUT, Question, outputs_of, states_and_social, topic_columns
 from model_store.training.interactions import Interactions
-from model_store.training.states import states_of
 
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
@@ -54,9 +53,9 @@ def calibrations(model: InterestModel, data: Interactions, back: int = 0) -> dic
     if not data.topics:
         return {}
     asked, train = Question.of(data, back), data.without_last(HELD_OUT)
-    records = states_of(asked.before, model.writes, model.decays).records
+    records, social = states_and_social(model, asked.before)
     probability = {
-        "model": Outputs.of(outputs_of(model, records, asked.users)).topics[:, topic_columns(model, data)],
+        "model": Outputs.of(outputs_of(model, records, asked.users, social)).topics[:, topic_columns(model, data)],
         OWN_PAST: own_past(train, asked.before, asked.users),
         BASE_RATE: np.broadcast_to(base_rate(train), (len(asked.users), len(data.topics))),
     }

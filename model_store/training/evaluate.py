@@ -23,7 +23,7 @@ from model_store.training.metrics import (
 )
 from model_store.training.rivals.counts import recent_items
 from model_store.training.rivals.fitted import Scores, counted
-from model_store.training.states import states_of
+from model_store.training.states import follow, social_of, states_of
 
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
@@ -104,7 +104,7 @@ def evaluate(
     asked = Question.of(data, back)
     others = {**counted(data.without_last(HELD_OUT), asked.before), **(rivals or {})}
     methods = {
-        "model": model_scorer(model, data, states_of(asked.before, model.writes, model.decays).records),
+        "model": model_scorer(model, data, *states_and_social(model, asked.before)),
         **{name: _with_topics(data, rival) for name, rival in others.items()},
     }
     return rows_of(data, asked, answers(asked, methods))
@@ -138,7 +138,7 @@ def best_transition_weight(model: InterestModel, data: Interactions) -> float:
         return 0.0
     plain = replace(model, index=replace(model.index, transitions=None))
     asked = Question.of(data, HELD_OUT - 1)
-    score = model_scorer(plain, data, states_of(asked.before, model.writes, model.decays).records)
+    score = model_scorer(plain, data, *states_and_social(model, asked.before))
     seen, rows, recent = _seen(asked.before), index_rows(model, list(data.items)), recent_items(asked.before)
     gain = dict.fromkeys(TRANSITION_WEIGHTS, 0.0)
     for part in _chunks(len(asked.users), len(data.items)):
@@ -194,12 +194,24 @@ def _popularity_groups(train: Interactions, wanted: Int64) -> Groups:
     return {name: third[wanted] == place for place, name in enumerate(("head", "middle", "tail"))}
 
 
-def model_scorer(model: InterestModel, data: Interactions, records: npt.NDArray[np.void]) -> Scorer:
-    """The model as it is served, from users' states: `USER` [users]."""
+def states_and_social(model: InterestModel, data: Interactions) -> tuple[npt.NDArray[np.void], Float32 | None]:
+    """Users' states after all of `data`, `USER` [users], and what their followees' are: float32 [users, SOCIAL_WIDTH];
+    None where the set has no follows."""
+    arena = states_of(data, model.writes, model.decays)
+    if not data.follows:
+        return arena.records, None
+    follow(arena, data, model.writes, model.decays)
+    return arena.records, social_of(arena, data, lambda rows: Outputs.of(model.readout.large(rows)).vector)
+
+
+def model_scorer(
+    model: InterestModel, data: Interactions, records: npt.NDArray[np.void], social: Float32 | None = None
+) -> Scorer:
+    """The model as it is served, from users' states, `USER` [users], and followees, float32 [users, SOCIAL_WIDTH]."""
     rows, columns = index_rows(model, list(data.items)), topic_columns(model, data)
 
     def scores(users: Int64) -> tuple[Float32, Float32]:
-        outputs = outputs_of(model, records, users)
+        outputs = outputs_of(model, records, users, social)
         known = in_columns(model.index.scores(records, users, outputs), rows)
         return known, Outputs.of(outputs).topics[:, columns]
 
@@ -242,9 +254,11 @@ def metric_of_states(model: InterestModel, records: npt.NDArray[np.void], test_i
     return Row("model", ranking(np.concatenate(found)), _topic_scores(Outputs.of(outputs).topics, actual))
 
 
-def outputs_of(model: InterestModel, records: npt.NDArray[np.void], rows: Int64) -> Float32:
-    """float32 [n, width]: the readout of `records[rows]`."""
-    return model.readout.large(features(records, rows))
+def outputs_of(
+    model: InterestModel, records: npt.NDArray[np.void], rows: Int64, social: Float32 | None = None
+) -> Float32:
+    """float32 [n, width]: the readout of `records[rows]`, with what `social` has of them."""
+    return model.readout.large(features(records, rows, None if social is None else social[rows]))
 
 
 def index_rows(model: InterestModel, item_ids: list[str]) -> Int64:

@@ -1,17 +1,26 @@
 """States from a file, by the same `advance` that the stream uses."""
 
+from collections.abc import Callable
+
 import numpy as np
+import numpy.typing as npt
 
 from model_store.state.advance import advance
 from model_store.state.arena import Arena
 from model_store.state.batch import EventBatch
+from model_store.state.features import features
+from model_store.state.followees import Directions, followee, social
 from model_store.state.hashing import hash_ids
 from model_store.state.layout import Kind
 from model_store.state.memory import Decays
 from model_store.state.writes import WriteTable
 from model_store.training.interactions import Interactions
 
+Float32 = npt.NDArray[np.float32]
+
 _CHUNK = 50_000
+_NOBODY = Directions(0)
+_FIRST_FOLLOW = np.uint64(1 << 62)
 
 
 def states_of(data: Interactions, writes: WriteTable, decays: Decays) -> Arena:
@@ -53,3 +62,31 @@ class Events:
             value=np.where(rating, data.rating[rows], 0).astype(np.float32),
             event_ids=[""] * len(rows),
         )
+
+
+def follow(arena: Arena, data: Interactions, writes: WriteTable, decays: Decays) -> None:
+    """Apply the set's follows, as of its first interaction: no set has times for them. A state keeps a user's last
+    `FOLLOWEES` ones. Who has no interaction in the set is left out."""
+    known = set(data.users)
+    follows = [(user, target) for user, target in data.follows if user in known]
+    targets = hash_ids([followee("user", target) for _, target in follows]).hash
+    batch = EventBatch(
+        keys=[user.encode() for user, _ in follows],
+        kind=np.full(len(follows), Kind.FOLLOW, np.int8),
+        offset=np.arange(len(follows), dtype=np.int64),
+        ts_ms=np.full(len(follows), data.ts_ms[0]),
+        event=_FIRST_FOLLOW + np.arange(len(follows), dtype=np.uint64),
+        item=targets,
+        value=np.ones(len(follows), np.float32),
+        event_ids=[""] * len(follows),
+    )
+    advance(arena, arena.rows_of(batch.keys), batch, writes, decays)
+
+
+def social_of(arena: Arena, data: Interactions, vectors: Callable[[Float32], Float32]) -> Float32:
+    """float32 [users, SOCIAL_WIDTH]: what `features` is to be given of users who follow others, by the others' vectors
+    as their states are. `arena`: the states of `data.users`, in that order. `vectors`: from features to vectors."""
+    users = np.flatnonzero(arena.records["clicks"][: len(data.users)] > 0)
+    names = [followee("user", data.users[user]) for user in users.tolist()]
+    known = Directions.of(hash_ids(names).hash, vectors(features(arena.records, users)))
+    return social(arena.records, np.arange(len(data.users)), _NOBODY, known)

@@ -19,13 +19,13 @@ from model_store.state.hashing import hash_ids
 from model_store.state.layout import DIM
 from model_store.state.writes import WriteTable
 from model_store.training.checkpoints import Checkpoints
+from model_store.training.following import FollowingRecipe, train_following
 from model_store.training.harness import Encoded, Harness, Progress, Recipe, Report, Tables, Tensors
 from model_store.training.interactions import Interactions
 from model_store.training.loss import next_item_loss
 from model_store.training.parallel import features_before
 from model_store.training.rivals.counts import transitions_of
 
-# Social is not trained (see `encoder.network`), so it is never given as a reason.
 _REASONS = ("behaviour", "content")
 
 QUICK = Recipe(epochs=6, tokens=1000, rate=4e-3, dropout=0.2)
@@ -44,12 +44,16 @@ def train(
     topics.
 
     The same seed gives the same start, order and dropout; TensorFlow sums gradients in any order, so last bits differ.
-    It goes on from a checkpoint, if there is one, as if it had never stopped. Raises `Stopped`.
+    It goes on from a checkpoint, if there is one, as if it had never stopped. Where the set has follows, what those are
+    worth is trained last. Raises `Stopped`.
     """
     memory = _MemoryEncoder(data, recipe, content or ItemContent.by_topics(data.topic_shares()))
     harness = Harness(data, recipe, memory)
     harness.run(report, checkpoints)
-    return _parts(data, recipe, generation, memory, harness)
+    parts = _parts(data, recipe, generation, memory, harness)
+    if np.isnan(train_following(parts, data, FollowingRecipe(seed=recipe.seed), report)):
+        return parts
+    return replace(parts, index=replace(parts.index, reasons=(*_REASONS, "social")))
 
 
 class _MemoryEncoder:

@@ -6,18 +6,19 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from stream_app.health import Check, loop_check
 from stream_app.http_server import serve
-from stream_app.observability import STAGE_BUCKETS_S, catalogue_metrics, pages, process_registry
+from stream_app.observability import STAGE_BUCKETS_S, ModelMetrics, catalogue_metrics, pages, process_registry
 from stream_app.settings import Metrics as MetricsSettings
 
 MAX_BEAT_AGE_S = 300.0
 """A batch of texts through a slow endpoint takes minutes."""
 
 
-class CatalogMetrics:
+class CatalogMetrics(ModelMetrics):
     """On a registry of their own. `waiting`: for what, while something that is needed does not answer."""
 
     def __init__(self) -> None:
         registry = self.registry = process_registry()
+        super().__init__("interest_catalog", registry)
         self.beat_at_s: float | None = None
         self.waiting = ""
         self.catalogue_items, self.knowledge_unused = catalogue_metrics(registry)
@@ -58,51 +59,13 @@ class CatalogMetrics:
             ["what"],
             registry=registry,
         )
-        self.requests = Counter(
-            "interest_catalog_model_requests",
-            "Requests to the language model: answered, unavailable, refused, misconfigured",
-            ["outcome"],
-            registry=registry,
-        )
-        self.tokens = Counter(
-            "interest_catalog_model_tokens", "Tokens of the language model: in, out", ["direction"], registry=registry
-        )
-        self.model_seconds = Histogram(
-            "interest_catalog_model_seconds", "One request to the language model", buckets=(*STAGE_BUCKETS_S, 30, 60),
-            registry=registry,
-        )  # fmt: skip
-        self.cache = Counter(
-            "interest_catalog_cache_lookups", "Annotations looked up: hit, miss", ["found"], registry=registry
-        )
-        self.unfit = Counter(
-            "interest_catalog_unfit_answers",
-            "Answers of the language model that were refused",
-            ["reason"],
-            registry=registry,
-        )
-        self.fallbacks = Counter(
-            "interest_catalog_fallbacks", "Items that another annotator answered for", ["why"], registry=registry
-        )
         for outcome in ("described", "updated", "known", "deleted", "dead_lettered"):
             self.items.labels(outcome)
 
-    # -- `model_store.catalog.annotators.observer.Observer`
-
-    def on_request(self, outcome: str, seconds: float, tokens_in: int, tokens_out: int, estimated: bool) -> None:  # noqa: ARG002
-        self.beat()  # a batch of texts may take a slow model longer than a turn of the loop may
-        self.requests.labels(outcome).inc()
-        self.model_seconds.observe(seconds)
-        self.tokens.labels("in").inc(tokens_in)
-        self.tokens.labels("out").inc(tokens_out)
-
-    def on_cache(self, hit: bool) -> None:
-        self.cache.labels("hit" if hit else "miss").inc()
-
-    def on_refused(self, reason: str) -> None:
-        self.unfit.labels(reason).inc()
-
-    def on_fallback(self, why: str) -> None:
-        self.fallbacks.labels(why).inc()
+    def on_request(self, outcome: str, seconds: float, tokens_in: int, tokens_out: int, estimated: bool) -> None:
+        """See the observer's port. A batch of texts may take a slow model longer than a turn of the loop may."""
+        self.beat()
+        super().on_request(outcome, seconds, tokens_in, tokens_out, estimated)
 
     # -- health
 

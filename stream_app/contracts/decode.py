@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from model_store.state.batch import EventBatch
+from model_store.state.followees import followee
 from model_store.state.hashing import IdColumn, hash_ids, partition_of
 from model_store.state.layout import Kind
-from stream_app.contracts.events import Event, followee
+from stream_app.contracts.events import Event
 from stream_app.contracts.validity import (
     CONTROL_CHARACTER,
     DECODERS,

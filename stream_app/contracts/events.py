@@ -73,8 +73,3 @@ EVENT_OF_KIND: dict[Kind, type[Click] | type[Follow] | type[Rating] | type[Erasu
     Kind.RATING: Rating,
     Kind.ERASURE: Erasure,
 }
-
-
-def followee(target_type: str, target_id: str) -> str:
-    """The id under which a followed target is remembered: user 7 and topic 7 are two targets."""
-    return f"{target_type}:{target_id}"

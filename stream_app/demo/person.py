@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from stream_app.access import redis_options
+from stream_app.access import reader_options
 from stream_app.client import Interest, InterestReader
 from stream_app.contracts.recommendations import Recommendation
 from stream_app.settings import Settings
@@ -29,15 +29,8 @@ class Person:
 def reader_of(settings: Settings, generation: int | None = None) -> InterestReader:
     """A reader of the Redis that these settings name; of the generation that serves, unless one is given. Raises
     ValueError for a URL that is none."""
-    redis = settings.redis
-    return InterestReader(
-        redis.url.get_secret_value(),
-        cluster=redis.cluster,
-        pseudonym_key=settings.pseudonym_key.get_secret_value(),
-        generation=generation,
-        socket_timeout=redis.timeout_s,
-        **redis_options(redis),
-    )
+    url = settings.redis.url.get_secret_value()
+    return InterestReader(url, generation=generation, **reader_options(settings))
 
 
 def read_person(reader: InterestReader, user_id: str) -> Person | None:

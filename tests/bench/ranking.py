@@ -22,23 +22,32 @@ from model_store.model import InterestModel, export, load_model
 from model_store.state.layout import USER
 from model_store.state.quantised import quantised, restored
 from model_store.training import datasets
-from model_store.training.evaluate import HELD_OUT, Question, Row, answers, evaluate, model_scorer, rows_of
+from model_store.training.evaluate import (
+    HELD_OUT,
+    Question,
+    Row,
+    answers,
+    evaluate,
+    model_scorer,
+    rows_of,
+    states_and_social,
+)
 from model_store.training.interactions import Interactions
 from model_store.training.publish import train_with_progress, trained_rivals, weighted
 from model_store.training.recipes import recipe_for
-from model_store.training.states import states_of
 from model_store.training.train import Recipe
 from tests.bench.report import console, run, save, show
 
-MEMORY = ("rank", "time", "content", "social", "rank_weight", "time_weight", "content_weight", "social_weight")
+MEMORY = ("rank", "time", "content", "rank_weight", "time_weight", "content_weight", "followee", "followee_active")
 """Fields of the state that the readout reads."""
 
 
 def from_bytes(model: InterestModel, data: Interactions) -> Row:
     """What is left of the ranking when states have been through the changelog with their sums in bytes."""
     asked = Question.of(data)
-    records = restored(quantised(states_of(asked.before, model.writes, model.decays).records))
-    (row,) = rows_of(data, asked, answers(asked, {"int8": model_scorer(model, data, records)}))
+    records, social = states_and_social(model, asked.before)
+    found = {"int8": model_scorer(model, data, restored(quantised(records)), social)}
+    (row,) = rows_of(data, asked, answers(asked, found))
     return row
 
 

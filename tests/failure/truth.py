@@ -57,7 +57,7 @@ def _oracle() -> oracle.Oracle:
     def nothing(_: int) -> None:
         """Vectors are not compared here."""
 
-    return oracle.Oracle(nothing, nothing, nothing, (), (), 0.0)
+    return oracle.Oracle(nothing, nothing, (), (), 0.0)
 
 
 def _plain(event: Event, offset: int) -> oracle.Event:

@@ -53,16 +53,16 @@ def make_codec(dice: Random, count: int) -> Cases:
     return [_damaged(dice, dice.choice(encoded)) for _ in range(count)]
 
 
-def _by_hand(words: npt.NDArray[np.uint64], version: int = 1) -> bytes:
+def _by_hand(words: npt.NDArray[np.uint64], version: int = 3) -> bytes:
     present = words != 0
     bitmap = np.packbits(present, bitorder="little").tobytes().ljust(8 * -(-len(words) // 64), b"\0")
     return version.to_bytes(8, "little") + bitmap + words[present].astype("<u8").tobytes()
 
 
 def _cut_to_bytes(value: bytes) -> bytes:
-    """Some state of codec version 2: the words of one of version 1, as many as it takes."""
+    """Some state of codec version 4: the words of one of version 3, as many as it takes."""
     words = np.frombuffer(_decoded_slowly(value) or b"", np.uint64)
-    return _by_hand(words[: QUANTISED.itemsize // 8], 2)
+    return _by_hand(words[: QUANTISED.itemsize // 8], 4)
 
 
 def _damaged(dice: Random, value: bytes) -> bytes:
@@ -82,7 +82,7 @@ def _damaged(dice: Random, value: bytes) -> bytes:
         return value[:at] + dice.choice((b"", bytes(8), b"\xff" * 8, value[:8])) + value[at + dice.choice((0, 8, 16)) :]
     if chance < 0.9:
         return value[: int(dice.random() * len(value))]
-    return (1).to_bytes(8, "little") * int(dice.random() * 2) + dice.randbytes(int(dice.random() * 640))
+    return (3).to_bytes(8, "little") * int(dice.random() * 2) + dice.randbytes(int(dice.random() * 640))
 
 
 def check_codec(cases: Cases) -> int:
@@ -107,7 +107,7 @@ def check_codec(cases: Cases) -> int:
 
 def _decoded_slowly(value: bytes) -> bytes | None:
     """The record, or None where the value is no state."""
-    layout = {1: USER, 2: QUANTISED}.get(int.from_bytes(value[:8], "little"))
+    layout = {3: USER, 4: QUANTISED}.get(int.from_bytes(value[:8], "little"))
     count = layout.itemsize // 8 if layout else 0
     head = 1 + -(-count // 64)
     if layout is None or len(value) % 8 or len(value) < 8 * head:
@@ -122,13 +122,13 @@ def _decoded_slowly(value: bytes) -> bytes | None:
 
 
 def _restored_slowly(state: np.void) -> bytes:
-    """The record that one of codec version 2 stands for, number by number."""
+    """The record that one of codec version 4 stands for, number by number."""
     out = np.zeros(1, USER)
     peaks = iter(state["peak"].tolist())
     for name in USER.names or ():
         if state[name].dtype != np.int8 or name == "rec_sketch":
             out[0][name] = state[name]
-    for name in ("rank", "time", "content", "social"):
+    for name in ("rank", "time", "content"):
         lanes = out[0][name].reshape(-1, state[name].shape[-1])
         for lane, steps in zip(lanes, state[name].reshape(lanes.shape), strict=True):
             peak = next(peaks)
@@ -245,7 +245,7 @@ def check_advance(cases: Cases) -> int:
 
 
 def _oracle() -> Oracle:
-    return Oracle(None, None, None, (0.7, 5.0, 50.0), (_DAY, 30 * _DAY), 30 * _DAY)
+    return Oracle(None, None, (0.7, 5.0, 50.0), (_DAY, 30 * _DAY), 30 * _DAY)
 
 
 def _check_user(arena: Arena, row: int, oracle: Oracle) -> None:

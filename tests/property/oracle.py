@@ -25,11 +25,10 @@ class Event:
 
 @dataclass
 class Oracle:
-    """One user; `vectors(item)`, `contents(item)` and `social(target)` give float64 write vectors."""
+    """One user; `vectors(item)` and `contents(item)` give float64 write vectors."""
 
     vectors: object
     contents: object
-    social: object
     rank_half_lives: tuple[float, ...]
     time_half_lives: tuple[float, ...]
     content_half_life: float
@@ -123,10 +122,6 @@ class Oracle:
             [abs(gain) * decay for (gain, _), decay in zip(timed, decays, strict=True)],
             [vectors(event.item) for _, event in timed],
         )
-
-    def social_mean(self) -> np.ndarray:
-        vectors = [self.social(event.item) for event in self.followed()]
-        return _mean([1.0] * len(vectors), [1.0] * len(vectors), vectors)
 
     def windows(self) -> dict[str, dict[str, int]]:
         """As of the latest event time."""

@@ -15,7 +15,7 @@ from model_store.state.features import features
 from model_store.state.layout import DIM, FACET_DIM, WINDOWS, Kind, Outcome
 from model_store.state.memory import Decays
 from model_store.state.seen import is_seen
-from model_store.state.writes import WriteTable, hashed_vector
+from model_store.state.writes import WriteTable
 from tests.property.oracle import DAY, Event, Oracle
 
 START = 1_760_000_000_000
@@ -34,17 +34,10 @@ def _table() -> WriteTable:
 TABLE = _table()
 
 
-def _social(target: int) -> np.ndarray:
-    out = np.empty(FACET_DIM, np.float32)
-    hashed_vector(np.uint64(target), 1.0, out)
-    return out.astype(np.float64)
-
-
 def _oracle() -> Oracle:
     return Oracle(
         vectors=lambda item: TABLE.vectors_of(np.array([item], np.uint64))[0].astype(np.float64),
         contents=lambda item: TABLE.content[item - 1].astype(np.float64) if item <= 8 else np.zeros(FACET_DIM),
-        social=_social,
         rank_half_lives=DECAYS.rank_half_lives_events,
         time_half_lives=DECAYS.time_half_lives_ms,
         content_half_life=DECAYS.content_half_life_ms,
@@ -131,12 +124,6 @@ def _check_features(row: np.ndarray, truth: Oracle) -> None:
         np.testing.assert_allclose(row[lane * DIM : (lane + 1) * DIM], np.broadcast_to(mean, DIM), rtol=0, atol=2e-3)
     np.testing.assert_allclose(
         row[5 * DIM : 5 * DIM + FACET_DIM], np.broadcast_to(truth.content_mean(), FACET_DIM), rtol=0, atol=2e-3
-    )
-    np.testing.assert_allclose(
-        row[5 * DIM + FACET_DIM : 5 * DIM + 2 * FACET_DIM],
-        np.broadcast_to(truth.social_mean(), FACET_DIM),
-        rtol=0,
-        atol=1e-5,
     )
 
 

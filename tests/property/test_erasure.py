@@ -172,7 +172,7 @@ def test_a_mark_survives_everything_and_tells_no_id(
 def _truths(events: list[tuple[bytes, Event]]) -> dict[bytes, Oracle]:
     truths: dict[bytes, Oracle] = {}
     for user, event in events:
-        truths.setdefault(user, Oracle(None, None, None, (), (), 0.0)).apply(event)
+        truths.setdefault(user, Oracle(None, None, (), (), 0.0)).apply(event)
     return truths
 
 

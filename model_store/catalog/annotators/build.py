@@ -1,22 +1,22 @@
 """From a few settings to an annotator."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from model_store.catalog.annotators.bounded import BoundedAnnotator
-from model_store.catalog.annotators.breaker import Breaker, BreakerPolicy
-from model_store.catalog.annotators.budget import Budget, Limits
+from model_store.catalog.annotators.breaker import BreakerPolicy
+from model_store.catalog.annotators.budget import Limits
 from model_store.catalog.annotators.chat import ChatAnnotator
-from model_store.catalog.annotators.observer import Observer, Silent
+from model_store.catalog.annotators.observer import Observer
 from model_store.catalog.annotators.port import Annotator
 from model_store.catalog.annotators.store import Store
 from model_store.catalog.annotators.tags import TagAnnotator
 from model_store.catalog.annotators.taxonomy import Taxonomy
+from model_store.catalog.bounded_chat import bounded_chat
 from model_store.catalog.encoders.port import TextEncoder
 from model_store.catalog.remote import Access, Retries
-from model_store.catalog.structured import StructuredChat
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +50,9 @@ def build_annotator(
     if not config.model:
         yield fallback
         return
-    with StructuredChat(Access(config.base_url, config.model, config.api_key, config.timeout_s)) as chat:
-        store = Store(config.store)
-        try:
-            yield BoundedAnnotator(
-                ChatAnnotator(chat, taxonomy),
-                fallback,
-                store,
-                Budget(store, config.limits),
-                Breaker(config.breaker),
-                Retries(config.attempts),
-                observer or Silent(),
-                config.concurrency,
-            )
-        finally:
-            store.close()
+    access = Access(config.base_url, config.model, config.api_key, config.timeout_s)
+    with (
+        closing(Store(config.store)) as store,
+        bounded_chat(access, store, config.limits, Retries(config.attempts), config.breaker, observer) as asking,
+    ):
+        yield BoundedAnnotator(ChatAnnotator(asking.chat, taxonomy), fallback, store, asking, config.concurrency)

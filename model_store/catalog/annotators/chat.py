@@ -12,17 +12,9 @@ from model_store.catalog.annotators.port import Annotation
 from model_store.catalog.annotators.prompt import MAX_AUDIENCE, MAX_CONCEPT, MAX_MOOD, MAX_RELATED, Prompt
 from model_store.catalog.annotators.suspicion import instructs, reason_against
 from model_store.catalog.annotators.taxonomy import MAX_TOPICS, Taxonomy
-from model_store.catalog.errors import RefusedError
+from model_store.catalog.errors import UnfitError
 from model_store.catalog.structured import Answer, Question, StructuredChat, json_object
 from model_store.catalog.text import ItemText
-
-
-class UnfitError(RefusedError):
-    """What the model said, or what it was to read, is not fit. `reason`: a word for a metric's label."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(f"refused: {reason}")
-        self.reason = reason
 
 
 class _Topic(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -64,16 +56,12 @@ class ChatAnnotator:
             raise UnfitError("item")
         return self._prompt.of(item)
 
-    def ask(self, question: Question) -> Answer:
-        """Raises UnavailableError, RefusedError and MisconfiguredError."""
-        return self._chat.ask(question)
-
     def read(self, answer: Answer, item: ItemText) -> Annotation:
         """Raises UnfitError, with one of these reasons: `cut`, `declined`, `schema`, `topics`, `canary`, and those of
         `suspicion.reason_against`."""
         if answer.unfinished:
             raise UnfitError(answer.unfinished)
-        if self._prompt.canary in answer.content or self._prompt.boundary in answer.content:
+        if self._prompt.fence.leaks(answer.content):
             raise UnfitError("canary")
         said = _decoded(answer.content)
         for line in said.lines():

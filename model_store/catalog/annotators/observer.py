@@ -11,15 +11,15 @@ class Observer(Protocol):
         `estimated`: the server has not said how many tokens, so they are told from the length."""
 
     def on_cache(self, hit: bool) -> None:
-        """An item was looked up."""
+        """An answer was looked up."""
 
     def on_refused(self, reason: str) -> None:
-        """What came back, or what was to be sent (`item`), is not fit; reasons are those of `chat.UnfitError`, and
+        """What came back, or what was to be sent (`item`), is not fit; reasons are those of `errors.UnfitError`, and
         `answer` where the server refused or answered in no known form."""
 
     def on_fallback(self, why: str) -> None:
-        """Another annotator answers for an item: `budget`, `breaker`, `unavailable`, `refused`, `misconfigured`, or
-        `store` where the cache cannot be read."""
+        """Something else answers in the model's place: `budget`, `breaker`, `unavailable`, `refused`,
+        `misconfigured`, or `store` where the store cannot be read."""
 
 
 class Silent:

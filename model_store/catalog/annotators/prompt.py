@@ -2,12 +2,11 @@
 
 import hashlib
 import json
-import re
-import secrets
 from dataclasses import dataclass, field
 from typing import Any
 
 from model_store.catalog.annotators.taxonomy import Taxonomy
+from model_store.catalog.strangers import Fence, as_json, one_line
 from model_store.catalog.structured import Question, closed_object
 from model_store.catalog.text import ItemText
 
@@ -30,30 +29,27 @@ Say of the item:
 - related: at most {max_related} concepts close to it, each of at most {max_concept} characters.
 
 Never write links, and never the word {canary}."""
-_NO_TEXT = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\ud800-\udfff]+")
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """Of one taxonomy. `canary` and `boundary`, made anew for each, are words that no item's writer can know."""
+    """Of one taxonomy."""
 
     taxonomy: Taxonomy
-    canary: str = field(default_factory=lambda: f"canary-{secrets.token_hex(8)}", repr=False)
-    boundary: str = field(default_factory=lambda: secrets.token_hex(8), repr=False)
+    fence: Fence = field(default_factory=lambda: Fence("ITEM"))
 
     def of(self, item: ItemText) -> Question:
         """The same system message for every item, so that servers can keep what they made of it."""
-        begin, end = f"ITEM-{self.boundary}", f"END-{self.boundary}"
         system = _SYSTEM.format(
-            begin=begin,
-            end=end,
-            canary=self.canary,
+            begin=self.fence.begin,
+            end=self.fence.end,
+            canary=self.fence.canary,
             topics=_described(self.taxonomy),
             max_audience=MAX_AUDIENCE,
             max_related=MAX_RELATED,
             max_concept=MAX_CONCEPT,
         )
-        return Question(system, f"{begin}\n{as_data(item)}\n{end}", "annotation", schema(self.taxonomy))
+        return Question(system, self.fence.around(as_data(item)), "annotation", schema(self.taxonomy))
 
 
 def shown(item: ItemText) -> ItemText:
@@ -71,11 +67,11 @@ def as_data(item: ItemText) -> str:
     mark speakers for some models."""
     part = shown(item)
     fields = {
-        "title": _bounded(part.title, _TITLE),
-        "tags": [_bounded(tag, _TAG) for tag in part.tags],
-        "description": _bounded(part.description, _DESCRIPTION),
+        "title": one_line(part.title, _TITLE),
+        "tags": [one_line(tag, _TAG) for tag in part.tags],
+        "description": one_line(part.description, _DESCRIPTION),
     }
-    return json.dumps(fields, ensure_ascii=False).replace("<", "\\u003c").replace(">", "\\u003e")
+    return as_json(fields)
 
 
 def schema(taxonomy: Taxonomy) -> dict[str, Any]:
@@ -93,10 +89,6 @@ def schema(taxonomy: Taxonomy) -> dict[str, Any]:
 
 def _described(taxonomy: Taxonomy) -> str:
     return json.dumps({topic.name: topic.description for topic in taxonomy.topics}, ensure_ascii=False)
-
-
-def _bounded(text: str, longest: int) -> str:
-    return " ".join(_NO_TEXT.sub(" ", text).split())[:longest]
 
 
 _LIMITS = f"{MAX_AUDIENCE} {MAX_MOOD} {MAX_RELATED} {MAX_CONCEPT} {_TITLE} {_DESCRIPTION} {_TAG} {_TAGS}"

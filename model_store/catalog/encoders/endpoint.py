@@ -98,7 +98,7 @@ def _read(body: bytes, count: int) -> Float32:
     try:
         found = sorted(msgspec.json.decode(body, type=_Vectors).data, key=lambda one: one.index)
         vectors = np.array([one.embedding for one in found], np.float64)
-    except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
+    except (msgspec.DecodeError, RecursionError, ValueError) as error:
         raise RefusedError(f"the answer is no list of vectors of one length: {error}"[:300]) from error
     if [one.index for one in found] != list(range(count)):
         raise RefusedError(f"{len(found)} vectors for {count} texts, or not one for each")

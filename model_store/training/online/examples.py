@@ -1,6 +1,6 @@
 """What there is to learn from events: the state before a click, and what was clicked."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,8 +57,14 @@ class Clicks:
         return Clicks(*(np.concatenate([getattr(part, name) for part in parts]) for name in Clicks.__slots__))
 
 
-def observe(arena: Arena, batch: EventBatch, writes: WriteTable, decays: Decays) -> Clicks:
-    """Advance the states by the batch, and return its clicks.
+Social = Callable[[Arena, Int64], Float32]
+"""From users' rows to what `features` is to be given of whom they follow."""
+
+
+def observe(
+    arena: Arena, batch: EventBatch, writes: WriteTable, decays: Decays, social: Social | None = None
+) -> Clicks:
+    """Advance the states by the batch, and return its clicks. Without `social` users follow nobody.
 
     The batch is taken in waves, in each of which a user clicks once at most and does so first: what is read before a
     wave is what the user was before that click.
@@ -67,7 +73,7 @@ def observe(arena: Arena, batch: EventBatch, writes: WriteTable, decays: Decays)
     parts = []
     for wave in waves(rows, batch.kind == Kind.CLICK):
         clicks = wave[batch.kind[wave] == Kind.CLICK]
-        before = read_before(arena.records, rows[clicks])
+        before = read_before(arena.records, rows[clicks], social(arena, rows[clicks]) if social else None)
         users = user_hashes([batch.keys[place] for place in clicks.tolist()])
         outcome = advance(arena, rows[wave], batch.take(wave), writes, decays).outcome
         applied = outcome[batch.kind[wave] == Kind.CLICK] == Outcome.APPLIED
@@ -93,8 +99,8 @@ def waves(rows: Int64, is_click: npt.NDArray[np.bool_]) -> Iterator[Int64]:
     return (np.flatnonzero(number == k) for k in np.unique(number).tolist())
 
 
-def read_before(records: npt.NDArray[np.void], rows: Int64) -> tuple[Float32, UInt64]:
+def read_before(records: npt.NDArray[np.void], rows: Int64, social: Float32 | None = None) -> tuple[Float32, UInt64]:
     """`features` and `ring` of `Clicks`, of the users in `rows` as they are."""
     newest = records["clicks"][rows].astype(np.int64)[:, None] - 1 - np.arange(RING)
     ring = records["ring"][rows[:, None], newest % RING]
-    return features(records, rows), np.where(newest >= 0, ring, np.uint64(0))
+    return features(records, rows, social), np.where(newest >= 0, ring, np.uint64(0))

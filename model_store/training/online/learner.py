@@ -21,7 +21,7 @@ import numpy.typing as npt
 from model_store.catalog.index import ItemIndex, main_topic
 from model_store.catalog.kin import Kin
 from model_store.catalog.transitions import LAG_WEIGHTS, UNIT, Transitions
-from model_store.encoder.columns import FEATURES, POPULARITY_HALF_LIVES_DAYS, PRIORS
+from model_store.encoder.columns import FACETS, FEATURES, FOLLOWED, POPULARITY_HALF_LIVES_DAYS, PRIORS
 from model_store.encoder.layers import dropping
 from model_store.encoder.network import Interest
 from model_store.encoder.runtime import tf
@@ -42,6 +42,7 @@ UInt64 = npt.NDArray[np.uint64]
 _NEVER = -1e9  # a logit that no softmax notices
 _ROOM = 256
 _OF_LATE = POPULARITY_HALF_LIVES_DAYS.index(30.0)
+_SOCIAL = FACETS[1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -299,10 +300,15 @@ class OnlineLearner:
             bias[self._rows_of_withdrawn()] = _NEVER
         return ItemIndex(
             tuple(self.item_ids), tuple(self.titles), self._hashes, vectors, bias, self._topic,
-            self._base.index.reasons, self.pairs.transitions(len(self.item_ids), self.pair_weight),
+            self._reasons(), self.pairs.transitions(len(self.item_ids), self.pair_weight),
             self.popularity.columns(), shares=self._shares,
             projection=Projection(self._told_vectors.numpy(), self._told_bias.numpy()), kin=self._kinship(),
         )  # fmt: skip
+
+    def _reasons(self) -> tuple[str, ...]:
+        """Follows may be given as a reason once something was learnt of them."""
+        reasons = self._base.index.reasons
+        return (*reasons, _SOCIAL) if self.network.knows_follows() and _SOCIAL not in reasons else reasons
 
     def _kinship(self) -> Transitions | None:
         return self.kin.transitions(self.popularity.counts[:, _OF_LATE]) if len(self.kin) else None
@@ -387,9 +393,15 @@ class OnlineLearner:
         vector, items, bias = fixed
         count = tf.cast(tf.math.ceil(self._recipe.facet_share * tf.cast(tf.shape(wanted)[0], tf.float32)), tf.int32)
         features, vector, wanted, topics = features[:count], vector[:count], wanted[:count], topics[:count]
-        loss = 0.0
-        for facet in (self.network.behaviour(features), self.network.content(features)):
-            loss += _cross_entropy(tf.matmul(facet, items, transpose_b=True) + bias + hidden[:count], wanted)
+        loss, follows = 0.0, tf.cast(features[:, FOLLOWED][:, 0] > 0, tf.float32)
+        everybody = tf.ones_like(follows)
+        for facet, weight in (
+            (self.network.behaviour(features), everybody),
+            (self.network.content(features), everybody),
+            (self.network.social(features), follows),
+        ):
+            logits = tf.matmul(facet, items, transpose_b=True) + bias + hidden[:count]
+            loss += _weighted_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(wanted, logits), weight)
         if self.network.topic_count:
             log_probability = tf.nn.log_softmax(self.network.topic_logits(features, vector))
             loss -= tf.reduce_mean(tf.reduce_sum(topics * log_probability, axis=1))
@@ -406,6 +418,11 @@ def _dots(vector: Any, further: Sequence[Interest], items: Any) -> Any:
 
 def _cross_entropy(logits: Any, wanted: Any) -> Any:
     return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(wanted, logits))
+
+
+def _weighted_mean(losses: Any, weight: Any) -> Any:
+    """0 where nothing has a weight."""
+    return tf.reduce_sum(losses * weight) / tf.maximum(tf.reduce_sum(weight), 1.0)
 
 
 def _hidden(seen: Any, shape: Any) -> Any:

@@ -23,9 +23,10 @@ from model_store.state.arena import Arena
 from model_store.state.batch import EventBatch
 from model_store.state.codec import decode, encode
 from model_store.state.features import features
+from model_store.state.followees import followee
 from model_store.state.hashing import hash_id
 from model_store.state.layout import Kind
-from stream_app.contracts.events import EVENT_OF_KIND, Click, Event, Follow, Rating, followee
+from stream_app.contracts.events import EVENT_OF_KIND, Click, Event, Follow, Rating
 from stream_app.contracts.views import InterestViews
 from stream_app.settings import Redis as RedisSettings
 from stream_app.sinks.redis import RedisSink

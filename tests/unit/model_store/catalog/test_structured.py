@@ -86,6 +86,7 @@ def test_a_question_refused_in_both_forms_settles_nothing() -> None:
         (raw(b'{"error": "no"}'), RefusedError),
         (raw(b'"words"'), RefusedError),
         (raw(b"\xff"), RefusedError),
+        (raw(b'{"x": ' + b"[" * 100_000), RefusedError),
     ],
 )
 def test_what_goes_wrong_by_what_the_caller_does(reply: Reply, expected: type[Exception]) -> None:

@@ -7,7 +7,18 @@ import numpy as np
 import pytest
 
 from model_store.encoder import columns
-from model_store.encoder.columns import BANK, BLEND, CONTENT, FEATURES, INTEREST, SOCIAL, WEIGHTS, Outputs, shown
+from model_store.encoder.columns import (
+    BANK,
+    BLEND,
+    CONTENT,
+    FEATURES,
+    FOLLOWED,
+    INTEREST,
+    SOCIAL,
+    WEIGHTS,
+    Outputs,
+    shown,
+)
 from model_store.encoder.network import ReadoutNetwork
 from model_store.encoder.readout import SMALL_LIMIT, Readout, export_readout, restored_network
 from model_store.encoder.runtime import tf, use_threads
@@ -31,14 +42,17 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     return Exported(network, Readout(folder))
 
 
-def _features(count: int, seed: int = 0) -> columns.Float32:
-    return np.random.default_rng(seed).normal(0, 0.3, (count, FEATURES)).astype(np.float32)
+def _features(count: int, seed: int = 0, followees: int = 3) -> columns.Float32:
+    rows = np.random.default_rng(seed).normal(0, 0.3, (count, FEATURES)).astype(np.float32)
+    rows[:, SOCIAL] *= followees > 0
+    rows[:, FOLLOWED] = np.log1p(followees)
+    return rows
 
 
 def test_columns_cover_a_feature_row_once() -> None:
-    names = [BANK, CONTENT, SOCIAL, WEIGHTS]
+    names = [BANK, CONTENT, SOCIAL, WEIGHTS, FOLLOWED]
     covered = [index for part in names for index in range(FEATURES)[part]]
-    assert covered == list(range(FEATURES - 1))  # the last is social's weight, which nothing reads
+    assert covered == list(range(FEATURES))
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 16, 17, 63, 64])
@@ -100,7 +114,8 @@ def test_outputs_are_laid_out_as_promised(exported: Exported) -> None:
     rebuilt = np.concatenate([*columns, parts.transitions[:, None]], axis=1)
     np.testing.assert_array_equal(rebuilt, rows)
     np.testing.assert_allclose(parts.topics.sum(axis=1), 1, atol=1e-5)
-    np.testing.assert_allclose((parts.vector**2).mean(axis=1), 1, atol=1e-3)  # gains are 1 before training
+    alone = Outputs.of(exported.readout.small(_features(5, followees=0)))
+    np.testing.assert_allclose((alone.vector**2).mean(axis=1), 1, atol=1e-3)  # gains are 1 before training
 
 
 def test_further_interests_come_last_and_leave_the_first_as_it_was(tmp_path: Path) -> None:
@@ -164,23 +179,37 @@ def _changed_by(exported: Exported, part: slice) -> set[str]:
 
 def test_each_facet_reads_its_own_part_of_the_memory(exported: Exported) -> None:
     blend = ("priors", "transitions")
-    assert _changed_by(exported, SOCIAL) == {"social"}
+    assert _changed_by(exported, SOCIAL) == {"vector", "social", "topics", *blend}
     assert _changed_by(exported, BANK) == {"vector", "behaviour", "topics", *blend}
     assert _changed_by(exported, CONTENT) == {"vector", "content", "topics", *blend}
     assert _changed_by(exported, WEIGHTS) == {"vector", "topics", *blend}
-    assert _changed_by(exported, slice(FEATURES - 1, FEATURES)) == set()
+    assert _changed_by(exported, FOLLOWED) == set()  # how many they are counts once that is learnt
 
 
-def test_social_keeps_lengths_and_angles(exported: Exported) -> None:
-    features = _features(6)
-    social = Outputs.of(exported.readout.small(features)).social
-    np.testing.assert_allclose(social @ social.T, features[:, SOCIAL] @ features[:, SOCIAL].T, atol=1e-4)
+def test_followees_pull_the_less_the_more_a_user_has_done() -> None:
+    """Before anything is learnt of follows. Pulled is the vector, by so much, to what the followees are."""
+    network, rows = ReadoutNetwork(2, seed=1), _features(3)
+    rows[0, WEIGHTS], rows[1, WEIGHTS], rows[2, WEIGHTS] = 0, np.log1p(1), np.log1p(10)
+    pull = network.pull(tf.constant(rows)).numpy()[:, 0]
+    expected = [1 / (1 + np.exp(-1 + 0.5 * 6 * weight)) for weight in (0, np.log1p(1), np.log1p(10))]
+    np.testing.assert_allclose(pull, expected, rtol=1e-5)
+    alone = rows.copy()
+    alone[:, SOCIAL], alone[:, FOLLOWED] = 0, 0
+    own, vector = (network.vector(tf.constant(of)).numpy() for of in (alone, rows))
+    assert not network.pull(tf.constant(alone)).numpy().any()
+    np.testing.assert_allclose(vector, own + pull[:, None] * (rows[:, SOCIAL] - own), atol=1e-5)
 
 
-def test_social_is_the_same_for_every_model() -> None:
-    features = tf.constant(_features(3))
-    one, other = ReadoutNetwork(2, seed=1), ReadoutNetwork(TOPICS, seed=2)
-    np.testing.assert_array_equal(one.social(features).numpy(), other.social(features).numpy())
+def test_all_interests_are_pulled_alike() -> None:
+    network, rows = ReadoutNetwork(2, seed=1, interests=2), _features(3)
+    alone = rows.copy()
+    alone[:, SOCIAL], alone[:, FOLLOWED] = 0, 0
+    with_them, without = (network.interests(tf.constant(of)) for of in (rows, alone))
+    pull = network.pull(tf.constant(rows)).numpy()
+    for one, other in zip(with_them, without, strict=True):
+        expected = other.vector + pull * (rows[:, SOCIAL] - other.vector)
+        np.testing.assert_allclose(one.vector, expected, atol=1e-5)
+        np.testing.assert_array_equal(one.log_weight, other.log_weight)
 
 
 def test_the_size_of_a_memory_says_nothing_but_its_weight_does(exported: Exported) -> None:
@@ -221,5 +250,7 @@ def test_the_vector_is_what_the_description_says(exported: Exported) -> None:
     stream += network._bias_out.numpy()
     for gain, wide, narrow in network._blocks:
         stream = stream + gated((norm(stream) * gain.numpy()) @ wide.numpy()) @ narrow.numpy()
-    expected = norm(stream) * network._final_gain.numpy()
+    own = norm(stream) * network._final_gain.numpy()
+    pull = 1 / (1 + np.exp(-(features[:, WEIGHTS].sum(axis=1, keepdims=True) * -0.5 + 1)))
+    expected = own + pull * (features[:, SOCIAL] - own)
     np.testing.assert_allclose(Outputs.of(exported.readout.small(features)).vector, expected, atol=5e-5)

@@ -19,6 +19,7 @@ from model_store.catalog.annotators.port import Annotation
 from model_store.catalog.annotators.store import Spent, Store
 from model_store.catalog.annotators.tags import TagAnnotator
 from model_store.catalog.annotators.taxonomy import Taxonomy, Topic
+from model_store.catalog.bounded_chat import BoundedChat
 from model_store.catalog.encoders.hashing import HashingEncoder
 from model_store.catalog.errors import MisconfiguredError
 from model_store.catalog.remote import Access, Retries
@@ -123,10 +124,13 @@ def house(
             ChatAnnotator(model, TAXONOMY),
             TagAnnotator(TAXONOMY),
             store,
-            Budget(store, limits or Limits(), clock),
-            Breaker(BreakerPolicy(failures, rest_s=60), clock),
-            Retries(attempts, sleep=waits.append),
-            counts,
+            BoundedChat(
+                model,
+                Budget(store, limits or Limits(), clock),
+                Breaker(BreakerPolicy(failures, rest_s=60), clock),
+                Retries(attempts, sleep=waits.append),
+                counts,
+            ),
             concurrency,
             now=clock,
         )
@@ -241,7 +245,7 @@ def test_an_answer_that_is_not_believed_is_paid_for_once(tmp_path: Path, reply: 
     with FakeOpenAI(reply) as server:
         with house(server, tmp_path) as one:
             assert one.sources(items(1)) == ["tags"]
-            spent, _ = one.annotator.budget.spent()
+            spent, _ = one.annotator.asking.budget.spent()
             assert spent == Spent(1, TOKENS_IN + TOKENS_OUT)
         assert one.counts.refused == {reason: 1}
         with house(server, tmp_path) as one:
@@ -292,7 +296,7 @@ def test_every_attempt_counts(tmp_path: Path) -> None:
 def test_the_budget_of_tokens_holds_with_many_at_once(tmp_path: Path) -> None:
     with FakeOpenAI() as server, house(server, tmp_path, limits=Limits(tokens_per_hour=4_000), concurrency=8) as one:
         one.annotator.annotate(items(30))
-        spent, _ = one.annotator.budget.spent()
+        spent, _ = one.annotator.asking.budget.spent()
     assert 0 < spent.tokens <= 4_000
     assert spent.requests == len(server.requests) < 30
 

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from model_store.catalog.annotators.chat import ChatAnnotator, UnfitError
+from model_store.catalog.annotators.chat import ChatAnnotator
 from model_store.catalog.annotators.port import Annotation
 from model_store.catalog.annotators.prompt import Prompt, as_data, schema
 from model_store.catalog.annotators.taxonomy import Taxonomy, Topic
+from model_store.catalog.errors import UnfitError
 from model_store.catalog.remote import Access
 from model_store.catalog.structured import Answer, StructuredChat
 from model_store.catalog.text import ItemText

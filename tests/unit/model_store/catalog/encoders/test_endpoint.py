@@ -151,6 +151,7 @@ def test_retry_after(header: str, seconds: float) -> None:
         (raw(b""), RefusedError),
         (raw(b"\xff\xfe"), RefusedError),
         (raw(b"[1, 2]"), RefusedError),
+        (raw(b'{"x": ' + b"[" * 100_000), RefusedError),
         (raw(b'{"data": [{"index": 0, "embedding": "AAAA"}]}'), RefusedError),
         (raw(b'{"data": [{"index": 0, "embedding": []}, {"index": 1, "embedding": []}]}'), RefusedError),
         (embeddings(lambda data: data[:1]), RefusedError),

@@ -1,0 +1,1 @@
+"""Pages over HTTP. They read Redis only."""

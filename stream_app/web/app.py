@@ -1,0 +1,81 @@
+"""The pages as one application. Importing does nothing."""
+
+import time
+import traceback
+
+import structlog
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+
+from stream_app.settings import Settings
+from stream_app.web.answers import Refusal, harden, json_response
+from stream_app.web.door import Door
+from stream_app.web.explanation import ExplanationPage
+from stream_app.web.metrics import WebMetrics
+from stream_app.words.explainer import Explainer
+
+log = structlog.get_logger(__name__)
+
+
+def app_of(settings: Settings, explainer: Explainer, metrics: WebMetrics) -> web.Application:
+    """Every page; what they need is given, and closed by who gave it."""
+    app = web.Application(middlewares=[_counted(metrics), _refusals, _guarded(Door(settings.web))])
+    app.on_response_prepare.append(harden)
+    pages = ExplanationPage(explainer, metrics, settings.web.at_once)
+    app.router.add_get("/users/{id:[^/]+}/explanation", pages.get, name="explanation", allow_head=False)
+    app.router.add_get("/healthz", _healthz, name="healthz", allow_head=False)
+    app.router.add_get("/metrics", _exposed(metrics), name="metrics", allow_head=False)
+    return app
+
+
+async def _healthz(_request: web.Request) -> web.Response:
+    """Who reads this knows that the loop turns; Redis may be away, and comes back."""
+    return json_response({"ok": True})
+
+
+def _exposed(metrics: WebMetrics) -> Handler:
+    async def page(_request: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(metrics.registry), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
+
+    return page
+
+
+@web.middleware
+async def _refusals(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Every refusal as JSON, and nothing of the request in it or in the log: paths name users."""
+    try:
+        return await handler(request)
+    except Refusal as refusal:
+        request["outcome"] = refusal.outcome
+        return refusal.response()
+    except web.HTTPException as error:
+        request["outcome"] = "not_found" if error.status == 404 else "bad_request"
+        allowed = {name: value for name, value in error.headers.items() if name == "Allow"}
+        return json_response({"error": request["outcome"], "says": error.reason}, error.status, allowed)
+    except Exception as error:
+        request["outcome"] = "failed"
+        where = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
+        log.error("a page failed", error=type(error).__name__, where=where[-3:])
+        return json_response({"error": "failed", "says": "this is a defect; the log says where"}, 500)
+
+
+def _guarded(door: Door) -> Middleware:
+    @web.middleware
+    async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+        door.check(request)
+        return await handler(request)
+
+    return guard
+
+
+def _counted(metrics: WebMetrics) -> Middleware:
+    @web.middleware
+    async def count(request: web.Request, handler: Handler) -> web.StreamResponse:
+        page, started_s = request.match_info.route.name or "other", time.perf_counter()
+        response = await handler(request)
+        metrics.pages.labels(page, request.get("outcome", "answered")).inc()
+        metrics.seconds.labels(page).observe(time.perf_counter() - started_s)
+        return response
+
+    return count

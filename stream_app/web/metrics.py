@@ -1,0 +1,36 @@
+"""Every metric of the pages."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from stream_app.observability import STAGE_BUCKETS_S, ModelMetrics, process_registry
+
+OUTCOMES = ("answered", "unknown_user", "redis_away", "busy")
+
+
+class WebMetrics(ModelMetrics):
+    """On a registry of their own; no metric has a user in a label."""
+
+    def __init__(self) -> None:
+        registry = self.registry = process_registry()
+        super().__init__("interest_words", registry)
+        self.pages = Counter(
+            "interest_web_requests",
+            "Requests by page and outcome: answered, unknown_user, redis_away, unreadable, busy, no_token, wrong_host,"
+            " not_found, bad_request, failed",
+            ["page", "outcome"],
+            registry=registry,
+        )
+        self.seconds = Histogram(
+            "interest_web_seconds",
+            "From a request's head to the answer",
+            ["page"],
+            buckets=(*STAGE_BUCKETS_S, 30),
+            registry=registry,
+        )
+        self.at_once = Gauge("interest_web_at_once", "Explanations that are being made", registry=registry)
+        self.made = Counter(
+            "interest_words_explanations", "Explanations answered, by whom: template, model", ["made_by"],
+            registry=registry,
+        )  # fmt: skip
+        for outcome in OUTCOMES:
+            self.pages.labels("explanation", outcome)
