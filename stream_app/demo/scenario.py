@@ -92,7 +92,7 @@ class _Played:
         self.source = replace(source, records=lambda: self._noted(source.records()))
         clicks = story.late_clicks()
         self._spotlight = Spotlight(clicks)
-        self._rows_per_event = len(clicks) / sum(event.ts >= story.late_ms for event in story.events)
+        self._rows_per_event = len(clicks) / sum(record.kind != "item" for record in story.late().records())
 
     def look(self, reader: InterestReader) -> None:
         self._listener.check()

@@ -1,7 +1,7 @@
 """What happened in a made-up world, and how it is learnt from and played."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from heapq import merge
 from operator import attrgetter
 
@@ -69,8 +69,9 @@ class Story:
         return self.topics[topic], float(self.heat[step, topic])
 
     def early(self) -> Interactions:
-        """What a model learns from: the early clicks, with the ratings that came of them."""
-        return self._clicks([event for event in self.events if event.ts < self.early_ms])
+        """What a model learns from: the early clicks, with the ratings that came of them, and who followed whom."""
+        early = [event for event in self.events if event.ts < self.early_ms]
+        return replace(self._clicks(early), follows=tuple(_users_followed(early)))
 
     def late_clicks(self) -> Interactions:
         """The clicks of the part that is played, likewise."""
@@ -82,8 +83,9 @@ class Story:
         return Source(f"{self.name} items", len(words), self.notes, lambda: iter(words))
 
     def late(self, run: str = "1") -> Source:
-        """What is played: events and words on items. Another `run` has other event ids."""
-        events = [event for event in self.events if event.ts >= self.late_ms]
+        """What is played: events and words on items, after all follows and unfollows from before. Another `run` has
+        other event ids."""
+        events = [event for event in self.events if event.ts >= self.late_ms or isinstance(event, Follow)]
         words = sorted(self._words(), key=attrgetter("ts_ms"))
 
         def records() -> Iterator[Record]:
@@ -139,6 +141,18 @@ class Story:
         for event in events:
             sent = msgspec.structs.replace(event, event_id=prefix + event.event_id)
             yield Record(KIND[type(event)], event.user_id.encode(), _encode(sent), event.ts)
+
+
+def _users_followed(events: list[Event]) -> dict[tuple[str, str], None]:
+    """Follower and followee, of users who follow users in the end."""
+    follows: dict[tuple[str, str], None] = {}
+    for event in events:
+        if isinstance(event, Follow) and event.target_type == "user":
+            if event.action == "follow":
+                follows[event.user_id, event.target_id] = None
+            else:
+                follows.pop((event.user_id, event.target_id), None)
+    return follows
 
 
 def numbered(events: list[Event]) -> tuple[Event, ...]:

@@ -120,8 +120,6 @@ class _World:
         if rng.random() < nature.rating_share:
             stars = 2.5 + 2 * taste + np.log(self._things.appeal[item]) + rng.normal(0, 0.5)
             self._events.append(Rating("", user_id, item_id, float(np.clip(round(stars), 1, SCALE_MAX)), after_ms))
-        if after_ms < self._late_ms:
-            return
         if rng.random() < nature.follow_share:
             self._follow(user, self._target(user, item), after_ms)
         if rng.random() < nature.unfollow_share and self._followings.of(user):
