@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 ML_100K = "ml-100k"
 KAFKA = "kafka"
-SCENARIO = ("shop", "social", "news")
+SCENARIO_NAMES = ("shop", "social", "news")
 
 SourceArgument = Annotated[
     str,
@@ -47,14 +47,14 @@ def load_data(data: str, name: str | None, data_dir: Path) -> "Interactions":
     from model_store.training import datasets
 
     folder = Path(data)
-    if data in SCENARIO and not folder.is_dir():
+    if data in SCENARIO_NAMES and not folder.is_dir():
         from stream_app.scenarios.known import SCENARIOS
 
         return SCENARIOS[data].story().early()
     if data == ML_100K and not folder.is_dir():
         folder = fetched_ml_100k(data_dir)
     if not folder.exists():
-        known = ", ".join((ML_100K, *SCENARIO))
+        known = ", ".join((ML_100K, *SCENARIO_NAMES))
         raise CommandError(f"{data} is neither a folder nor one of {known}: name the folder of a data set's files")
     try:
         return datasets.load(folder, name)

@@ -63,13 +63,13 @@ def demo(
     - `interest demo --events 20000`
     - `interest demo --kafka kafka:9092 --redis redis://redis:6379/0 --data ./movietweetings`
     """
+    if scenario and data:
+        raise typer.BadParameter("a scenario has its own data", param_hint="--data")
     signal.signal(signal.SIGTERM, _terminate)
     from stream_app.commands.data import fetched_ml_100k
     from stream_app.demo.run import Plan, run
     from stream_app.demo.stage import Servers
 
-    if scenario and data:
-        raise typer.BadParameter("a scenario has its own data", param_hint="--data")
     servers, console = Servers(kafka, redis), err if as_json else out
     if scenario:
         from stream_app.demo.scenario import ScenarioPlan, run_scenario

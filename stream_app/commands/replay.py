@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stream_app.commands.data import SCENARIO, load_data
+from stream_app.commands.data import SCENARIO_NAMES, load_data
 from stream_app.commands.options import ConfigOption, JsonOption, KafkaOption, settings_of
 from stream_app.commands.output import err, out, print_json
 
@@ -89,7 +89,7 @@ def open_source(
 
     if Path(source).is_file():
         return from_jsonl(Path(source))
-    if source in SCENARIO and not Path(source).is_dir():
+    if source in SCENARIO_NAMES and not Path(source).is_dir():
         from stream_app.scenarios.known import SCENARIOS
 
         return SCENARIOS[source].story().whole(run_id)

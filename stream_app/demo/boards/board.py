@@ -94,11 +94,11 @@ class Board(ABC):
 
 
 def pairs(figures: Mapping[str, str]) -> Table:
-    """Names and values, three pairs a line."""
+    """Names and values, two pairs a line."""
     table = Table.grid(padding=(0, 3))
     cells = [Text.assemble((value, "bold green"), " ", (name, "dim")) for name, value in figures.items()]
-    for start in range(0, len(cells), 3):
-        table.add_row(*cells[start : start + 3])
+    for start in range(0, len(cells), 2):
+        table.add_row(*cells[start : start + 2])
     return table
 
 

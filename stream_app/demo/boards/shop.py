@@ -10,7 +10,7 @@ from rich.table import Table
 from stream_app.demo.boards.board import Board, median, seconds
 from stream_app.demo.ledger import Trace
 
-NEWEST = 6
+SHOWN = 6
 
 
 class ShopBoard(Board):
@@ -22,6 +22,7 @@ class ShopBoard(Board):
         return {
             "new products": f"{len(new):,}",
             "recommended before their first click": f"{sum(trace.offered_first for trace in new):,}",
+            "recommended at all": f"{sum(trace.offered_ms is not None for trace in new):,}",
             "from the word to the first recommendation, median": seconds(took) if took is not None else "-",
             **self.withdrawals(),
         }
@@ -39,12 +40,13 @@ class ShopBoard(Board):
         }
 
     def picture(self) -> RenderableType:
-        table = Table(box=None, pad_edge=False, title="newest products", title_justify="left", expand=True)
+        title = "new products recommended before their first click, the latest, and others"
+        table = Table(box=None, pad_edge=False, title=title, title_justify="left", expand=True)
         table.add_column("product", ratio=4, no_wrap=True)
         table.add_column("category", ratio=1, no_wrap=True)
         table.add_column("first recommended", justify="right")
         table.add_column("first click", justify="right")
-        for trace in self.ledger.new()[: -NEWEST - 1 : -1]:
+        for trace in sorted(self.ledger.new(), key=_told_of, reverse=True)[:SHOWN]:
             table.add_row(
                 escape(trace.title), ", ".join(trace.topics), _since(trace, trace.offered_ms),
                 _since(trace, trace.clicked_ms),
@@ -55,6 +57,11 @@ class ShopBoard(Board):
         if trace.is_new and trace.clicked_ms is None:
             return f"{trace.title}  (new, nobody has clicked it)"
         return f"{trace.title}  (new)" if trace.is_new else trace.title
+
+
+def _told_of(trace: Trace) -> tuple[bool, int]:
+    """What is worth more to be shown, and is later."""
+    return trace.offered_first, (trace.offered_ms if trace.offered_first else trace.told_ms) or 0
 
 
 def _took_ms(trace: Trace) -> int:

@@ -38,7 +38,7 @@ class Move:
     Attributes:
         social, vector: how far each moved, as a share of the longer of before and after.
         from_before: of an unfollow, how far the farther one is from what it was before the follow, likewise; None where
-            that is not known.
+            that is not known, or the follow had moved nothing.
     """
 
     follow: Follow
@@ -108,12 +108,12 @@ class SocialBoard(Board):
         back = [move.from_before for move in self._moves if move.from_before is not None]
         return {
             "silent members": f"{len(self._silent):,}",
-            "their follows and unfollows seen in Redis": f"{len(self._moves):,}",
+            "of their follows and unfollows seen in Redis": f"{len(self._moves):,}",
             "social moved, median": _percent(median(move.social for move in self._moves)),
             "vector moved, median": _percent(median(move.vector for move in self._moves)),
             "back after the unfollow": f"{sum(one <= BACK for one in back):,} of {len(back):,}",
-            "of what is recommended to them: by whom they follow": self._share(self._theirs),
-            "by whom another silent one follows": self._share(self._by_chance),
+            "of their recommendations are by whom they follow": self._share(self._theirs),
+            "of them are by whom another one follows": self._share(self._by_chance),
         }
 
     def document(self) -> dict[str, Any]:
@@ -187,9 +187,11 @@ class SocialBoard(Board):
         self._latest.append(move)
 
     def _from_before(self, member: _Silent, follows: Sequence[Follow], now: Interest) -> float | None:
-        """Of an unfollow that came right after its follow."""
-        before = member.seen.get(now.version - 2)
-        if len(follows) < 2 or before is None or follows[-1].action != "unfollow":
+        """Of an unfollow that came right after its follow, where that had moved something."""
+        before, between = member.seen.get(now.version - 2), member.seen.get(now.version - 1)
+        if len(follows) < 2 or before is None or between is None or follows[-1].action != "unfollow":
+            return None
+        if max(apart(before.social, between.social), apart(before.vector, between.vector)) <= BACK:
             return None
         follow, unfollow = follows[-2:]
         if follow.action != "follow" or (follow.target_type, follow.target_id) != (

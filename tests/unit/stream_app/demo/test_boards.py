@@ -68,8 +68,15 @@ def test_the_shop_tells_new_products_that_nobody_has_clicked() -> None:
         "old": "[old]", "a": "[a]  (new, nobody has clicked it)", "b": "[b]  (new)"
     }  # fmt: skip
     text = drawn(board.panel())
-    for part in ("synthetic", "3 new products", "2 recommended before their first click", "[c]", "after 3.0 s"):
+    for part in (
+        "synthetic",
+        "3 new products",
+        "2 recommended before their first click",
+        "2 recommended at all",
+        "[c]",
+    ):
         assert part in text
+    assert text.index("[b]") < text.index("[c]")  # first those that were recommended before their first click
 
 
 def test_the_newsroom_tells_how_old_what_it_recommends_is() -> None:
@@ -157,6 +164,18 @@ def test_one_that_does_not_come_back_is_counted_as_such_and_an_earlier_run_does_
     look(board, redis)
     document = board.document()
     assert (document["moves"], document["unfollows_compared"], document["back_after_unfollow"]) == (2, 1, 0)
+
+
+def test_what_never_moved_is_not_counted_as_back() -> None:
+    redis, board = Redis(), SocialBoard(Ledger(), ["s"])
+    redis.put("s", 7, [1.0, 0.0], [1.0, 0.0])
+    look(board, redis)
+    for version, action in ((8, "follow"), (9, "unfollow")):
+        board.sent(followed("s", action, "topic", "T"))
+        redis.put("s", version, [1.0, 0.0], [1.0, 0.0])
+        look(board, redis)
+    document = board.document()
+    assert (document["moves"], document["social_moved_p50"], document["unfollows_compared"]) == (2, 0, 0)
 
 
 def test_what_silent_members_are_recommended_is_compared_with_another_ones_followees() -> None:
