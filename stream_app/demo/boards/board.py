@@ -80,7 +80,8 @@ class Board(ABC):
         return {
             "withdrawn": f"{ledger.withdrawn:,}",
             f"recommended more than {WORD_MS // SECOND_MS} s after withdrawal": f"{ledger.after_withdrawal:,}",
-            "last one recommended, after its withdrawal": seconds(ledger.slowest_word_ms),
+            "recommended before, the word on its way": f"{ledger.before_heard:,}",
+            "longest way of a word": seconds(ledger.slowest_word_ms),
         }
 
     def withdrawals_document(self) -> dict[str, int]:
