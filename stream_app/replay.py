@@ -57,6 +57,11 @@ class Replayed:
         return sum(self.by_kind.values())
 
     @property
+    def user_events(self) -> int:
+        """All but the words on items, which are no worker's."""
+        return self.events - self.by_kind.get("item", 0)
+
+    @property
     def events_per_second(self) -> float:
         return self.events / self.seconds if self.seconds else 0.0
 

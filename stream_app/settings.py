@@ -11,8 +11,9 @@ import json
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import (
@@ -26,6 +27,9 @@ from pydantic_settings import (
 
 from stream_app.contracts.generations import FIRST, named
 from stream_app.masking import keep_secret
+
+if TYPE_CHECKING:
+    from model_store.state.memory import Decays  # imports numba, which no command's help waits for
 
 Positive = Annotated[int, Field(gt=0)]
 PositiveFloat = Annotated[float, Field(gt=0)]
@@ -244,6 +248,27 @@ class Trainer(Section):
     seed: Annotated[int, Field(ge=0)] = 0
 
 
+class Training(Section):
+    """Half-lives of what `interest train` makes, in clicks or in seconds: short ones where interests and items pass
+    quickly. They are constants of a generation. Those that are not given are the data set's own, see
+    `model_store.state.memory`."""
+
+    rank_half_lives_events: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = None
+    time_half_lives_s: tuple[PositiveFloat, PositiveFloat] | None = None
+    content_half_life_s: PositiveFloat | None = None
+
+    def half_lives(self, own: "Decays") -> "Decays":
+        """A data set's own ones, but for those that are given."""
+        given: dict[str, Any] = {}
+        if self.rank_half_lives_events:
+            given["rank_half_lives_events"] = self.rank_half_lives_events
+        if self.time_half_lives_s:
+            given["time_half_lives_ms"] = tuple(1000 * seconds for seconds in self.time_half_lives_s)
+        if self.content_half_life_s:
+            given["content_half_life_ms"] = 1000 * self.content_half_life_s
+        return replace(own, **given)
+
+
 class Encoder(Section):
     """What reads item texts; see `model_store.catalog.encoders.build.EncoderConfig`. `hashing` needs nothing,
     `sentence` the extra `text`, `multilingual` the extra of that name, `endpoint` the extra `llm`, `base_url` and
@@ -397,6 +422,7 @@ class Settings(BaseSettings):
     flush: Flush = Flush()
     recommend: Recommend = Recommend()
     social: Social = Social()
+    training: Training = Training()
     trainer: Trainer = Trainer()
     catalog: Catalog = Catalog()
     words: Words = Words()
@@ -483,6 +509,7 @@ def _flat(section: BaseModel, path: str) -> Iterator[tuple[str, str]]:
 
 
 def _text(value: object) -> str:
-    if isinstance(value, SecretStr):
-        return value.get_secret_value()
-    return json.dumps(value) if isinstance(value, tuple) else str(value)
+    """As a variable has it."""
+    if isinstance(value, tuple):
+        return json.dumps(value)
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)

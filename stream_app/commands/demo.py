@@ -4,7 +4,7 @@ import signal
 import sys
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -19,14 +19,25 @@ from stream_app.commands.options import (
 )
 from stream_app.commands.output import FINDING, err, out, print_json
 
+RATE = 2000.0
+
 
 def demo(
     events: Annotated[
         int | None, typer.Option(min=1, help="End after so many events, once all are accounted for; all without it.")
     ] = None,
-    rate: Annotated[float, typer.Option(min=0, help="Events a second; 0 is as fast as possible.")] = 2000.0,
+    rate: Annotated[
+        float | None,
+        typer.Option(
+            min=0, help="Events a second; 0 is as fast as possible.", show_default="2000; of a scenario its own"
+        ),
+    ] = None,
     data: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Folder of a data set; MovieLens 100K without it.")
+    ] = None,
+    scenario: Annotated[
+        Literal["shop", "social", "news"] | None,
+        typer.Option(help="A made-up world with its own settings, items that come and go, and figures of its own."),
     ] = None,
     kafka: KafkaOption = None,
     redis: RedisOption = None,
@@ -41,20 +52,38 @@ def demo(
     group of its own (demo.*). Follows are simulated, since no public data set has their times. Exits with 0 only if
     every event was applied, skipped as a duplicate or dead-lettered.
 
+    A scenario is synthetic: users whose tastes drift, items with titles, creators and topics, all drawn from a seed. It
+    has a settings file (`stream_app/scenarios/*.toml`), in whose place --config puts yours, trains its own model, and
+    runs the catalogue service beside the worker.
+
     Examples:
 
     - `interest demo`
+    - `interest demo --scenario news --events 20000`
     - `interest demo --events 20000`
     - `interest demo --kafka kafka:9092 --redis redis://redis:6379/0 --data ./movietweetings`
     """
+    if scenario and data:
+        raise typer.BadParameter("a scenario has its own data", param_hint="--data")
     signal.signal(signal.SIGTERM, _terminate)
     from stream_app.commands.data import fetched_ml_100k
     from stream_app.demo.run import Plan, run
     from stream_app.demo.stage import Servers
 
-    settings = settings_of(kafka=kafka, redis=redis, models=models, partitions=partitions, config=config)
-    folder = data or fetched_ml_100k(settings.data_dir)
-    account = run(Plan(folder, events, rate, Servers(kafka, redis)), settings, err if as_json else out)
+    servers, console = Servers(kafka, redis), err if as_json else out
+    if scenario:
+        from stream_app.demo.scenario import ScenarioPlan, run_scenario
+        from stream_app.scenarios.known import SCENARIOS
+
+        chosen = SCENARIOS[scenario]
+        settings = settings_of(
+            kafka=kafka, redis=redis, models=models, partitions=partitions, config=config or chosen.settings_file
+        )
+        account = run_scenario(ScenarioPlan(chosen, events, rate, servers), settings, console)
+    else:
+        settings = settings_of(kafka=kafka, redis=redis, models=models, partitions=partitions, config=config)
+        folder = data or fetched_ml_100k(settings.data_dir)
+        account = run(Plan(folder, events, RATE if rate is None else rate, servers), settings, console)
     if as_json:
         print_json(account.document())
     else:

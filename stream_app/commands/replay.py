@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stream_app.commands.data import load_data
+from stream_app.commands.data import SCENARIO_NAMES, load_data
 from stream_app.commands.options import ConfigOption, JsonOption, KafkaOption, settings_of
 from stream_app.commands.output import err, out, print_json
 
@@ -25,7 +25,8 @@ def replay(
         str,
         typer.Argument(
             metavar="SOURCE",
-            help="Folder of a data set; FILE.jsonl with one event a line; ml-100k, fetched if need be; or synthetic.",
+            help="Folder of a data set; FILE.jsonl with one event a line; ml-100k, fetched if need be; synthetic; or"
+            " shop, social, news: the late part of a scenario, which is made up, its items ahead and among the events.",
         ),
     ],
     kafka: KafkaOption = None,
@@ -58,6 +59,7 @@ def replay(
     - `interest replay ml-100k --events 20000 --rate 2000`
     - `interest replay ./movietweetings --name movietweetings-10k --speedup 10000`
     - `interest replay ml-100k --with-items`
+    - `interest replay news --rate 500`
     - `interest replay events.jsonl`
     - `interest replay synthetic --events 1000000 --users 50000 --zipf 1.2`
     """
@@ -87,6 +89,10 @@ def open_source(
 
     if Path(source).is_file():
         return from_jsonl(Path(source))
+    if source in SCENARIO_NAMES and not Path(source).is_dir():
+        from stream_app.scenarios.known import SCENARIOS
+
+        return SCENARIOS[source].story().whole(run_id)
     return from_interactions(load_data(source, name, data_dir), run_id, follows=follows, items=items)
 
 

@@ -52,6 +52,7 @@ def train(
     - `interest train`
     - `interest train ./movietweetings --name movietweetings-10k --no-promote`
     - `interest train ./movietweetings --encoder sentence`
+    - `INTEREST_TRAINING__CONTENT_HALF_LIFE_S=21600 interest train FOLDER`
     - `interest train kafka --kafka kafka:9092 --models s3://bucket/models`
     """
     settings = settings_of(
@@ -71,6 +72,7 @@ def train(
         raise CommandError(f"nobody in {interactions.name} has more than {HELD_OUT} interactions: those are held out")
     use_threads(threads)
     recipe = replace(recipe_for(interactions), seed=seed)
+    recipe = replace(recipe, decays=settings.training.half_lives(recipe.decays))
     recipe = replace(recipe, epochs=epochs or recipe.epochs, interests=interests or recipe.interests)
     registry = ModelRegistry(settings.models.url)
     generation = generation or registry.next_generation()

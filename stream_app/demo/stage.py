@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,7 @@ WORKER_GRACE_S = 20.0
 STDERR = 2
 PREFIX = "demo."
 # A minute, the default, is long for somebody who looks on; the environment wins.
-RECOMMEND_EVERY, RECOMMEND_EVERY_S = "INTEREST_RECOMMEND__MIN_INTERVAL_S", "5"
+HURRY: Mapping[str, str] = {"INTEREST_RECOMMEND__MIN_INTERVAL_S": "5"}
 
 Say = Callable[[str], None]
 
@@ -41,13 +41,18 @@ class Servers:
 class Stage:
     """A context manager; `settings` are those of everything that runs on it once it is entered."""
 
-    def __init__(self, settings: Settings, servers: Servers, say: Say) -> None:
+    def __init__(
+        self, settings: Settings, servers: Servers, say: Say, *, prefix: str = PREFIX, hurry: Mapping[str, str] = HURRY
+    ) -> None:
+        """`prefix`: of topics and group. `hurry`: variables in place of settings that are too slow to be looked at."""
         self.settings = settings
+        self._prefix, self._hurry = prefix, hurry
         self._servers = servers
         self._say = say
         self._folder = settings.data_dir.resolve() / "demo"
         self._stack = ExitStack()
         self._worker: LeashedProcess | None = None
+        self._catalog: LeashedProcess | None = None
 
     def __enter__(self) -> Self:
         with ExitStack() as opening:
@@ -56,7 +61,7 @@ class Stage:
                 kafka = _own_kafka(kafka, opening.enter_context(self._kafka()).bootstrap)
             if self._servers.redis is None:
                 redis = Redis(url=SecretStr(opening.enter_context(LocalValkey(self._folder / "redis")).url))
-            self.settings = _with(self.settings, kafka, redis)
+            self.settings = _with(self.settings, kafka, redis, self._prefix)
             address = redis.url.get_secret_value().rpartition("@")[2].rpartition("://")[2].removesuffix("/0")
             self._say(f"Kafka at {kafka.bootstrap}, Redis at {address}")
             self._topics()
@@ -74,29 +79,41 @@ class Stage:
 
     def start_worker(self) -> None:
         """Start a worker; `wait_for_worker` says when it is ready."""
-        self._worker = self._stack.enter_context(_running(self._worker_argv(), self._worker_log, self._environment()))
+        self._worker = self._started("worker")
+
+    def start_catalog(self) -> None:
+        """Start a catalogue service."""
+        self._catalog = self._started("catalog", "--metrics-port", "0")
+
+    def _started(self, *command: str) -> LeashedProcess:
+        log = self._folder / f"{command[0]}.log"
+        log.unlink(missing_ok=True)
+        argv = [sys.executable, "-m", "stream_app", *command]
+        return self._stack.enter_context(_running(argv, log, self._environment()))
 
     def wait_for_worker(self) -> None:
         """Returns once the worker takes events. Raises `DemoError` with the end of its log."""
         deadline = time.monotonic() + READY_TIMEOUT_S
         while True:
-            self.check_worker()
+            self.check()
             reading = meter.read(self.metrics_url, time.monotonic())
             if reading is not None and reading.ready:
                 return
             if time.monotonic() > deadline:
-                raise DemoError(f"the worker was not ready within {READY_TIMEOUT_S:.0f} s. {self._log_end()}")
+                raise DemoError(f"the worker was not ready within {READY_TIMEOUT_S:.0f} s. {_end_of(self._worker)}")
             time.sleep(0.1)
 
-    def check_worker(self) -> None:
-        """Raises `DemoError` if the worker has ended."""
-        code = self._worker.exit_code() if self._worker else None
-        if code is not None:
-            raise DemoError(f"the worker ended with status {code}. {self._log_end()}")
+    def check(self) -> None:
+        """Raises `DemoError` if one of the processes has ended."""
+        for name, process in (("worker", self._worker), ("catalogue service", self._catalog)):
+            code = process.exit_code() if process else None
+            if code is not None:
+                raise DemoError(f"the {name} ended with status {code}. {_end_of(process)}")
 
-    def train(self, data: Path) -> None:
-        """Train and publish a first model, in a process of its own: it needs a gigabyte that the demo does not."""
-        argv = [sys.executable, "-m", "stream_app", "train", str(data)]
+    def train(self, *source: str) -> None:
+        """Train and publish a first model, in a process of its own: it needs a gigabyte that the demo does not.
+        `source`: arguments of `interest train`."""
+        argv = [sys.executable, "-m", "stream_app", "train", *source]
         # Standard output is the demo's own, a JSON document perhaps.
         if subprocess.run(argv, env=self._environment(), stdout=STDERR, check=False).returncode:
             raise DemoError("no model could be trained; the reason stands above")
@@ -111,22 +128,14 @@ class Stage:
         if wrong:
             raise DemoError("\n".join(f"{', '.join(each.topics)}: {each.problem}. {each.mend}" for each in wrong))
 
-    @property
-    def _worker_log(self) -> Path:
-        return self._folder / "worker.log"
-
-    def _worker_argv(self) -> list[str]:
-        self._worker_log.unlink(missing_ok=True)
-        return [sys.executable, "-m", "stream_app", "worker"]
-
-    def _log_end(self) -> str:
-        tail = self._worker.log_tail() if self._worker else ""
-        return f"The end of {self._worker_log}:\n{tail}"
-
     def _environment(self) -> dict[str, str]:
         """By environment, not by options: a password in a URL would show in the process list."""
-        asked = {name: value for name, value in os.environ.items() if name == RECOMMEND_EVERY}
-        return environment(self.settings, os.environ) | {RECOMMEND_EVERY: RECOMMEND_EVERY_S} | asked
+        asked = {name: value for name, value in os.environ.items() if name in self._hurry}
+        return {**environment(self.settings, os.environ), **self._hurry, **asked}
+
+
+def _end_of(process: LeashedProcess | None) -> str:
+    return f"The end of {process.log}:\n{process.log_tail()}" if process else ""
 
 
 @contextmanager
@@ -144,11 +153,11 @@ def _own_kafka(kafka: Kafka, bootstrap: str) -> Kafka:
     return kafka.model_copy(update={"bootstrap": bootstrap, "security": KafkaSecurity(), "replication": 1})
 
 
-def _with(settings: Settings, kafka: Kafka, redis: Redis) -> Settings:
+def _with(settings: Settings, kafka: Kafka, redis: Redis, prefix: str) -> Settings:
     """The settings on these servers, with a free port for metrics, and with topics and a group of the demo's own: on a
     broker of yours it must not mix its events with real ones."""
-    topics = {field: f"{PREFIX}{name}" for field, name in kafka.topics.model_dump().items()}
-    ours = {"group": f"{PREFIX}{kafka.group}", "topics": Topics(**topics)}
+    topics = {field: f"{prefix}{name}" for field, name in kafka.topics.model_dump().items()}
+    ours = {"group": f"{prefix}{kafka.group}", "topics": Topics(**topics)}
     return settings.model_copy(
         update={
             "kafka": kafka.model_copy(update=ours),

@@ -1,5 +1,6 @@
 """The end of a demo: are all events accounted for?"""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,11 +14,23 @@ SKIPPED = ("duplicate", "superseded", "forgotten")
 
 
 @dataclass(frozen=True)
+class Tally:
+    """What a scenario counts beside events: items of which something was said, those of which the catalogue service has
+    not told what was said last, and its own figures, for people and for scripts."""
+
+    items: int
+    unheard: int
+    figures: Mapping[str, str]
+    document: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class Account:
     """What was sent against what became of it."""
 
     sent: Replayed
     end: Reading
+    tally: Tally | None = None
 
     @property
     def applied(self) -> int:
@@ -38,7 +51,7 @@ class Account:
 
     @property
     def complete(self) -> bool:
-        return self.accounted == self.sent.events
+        return self.accounted == self.sent.user_events and not (self.tally and self.tally.unheard)
 
     def document(self) -> dict[str, Any]:
         """For `--json`."""
@@ -56,6 +69,7 @@ class Account:
             "seconds": round(self.sent.seconds, 3),
             "event_to_redis_p50_ms": p50 and round(p50 * 1000, 2),
             "event_to_redis_p99_ms": p99 and round(p99 * 1000, 2),
+            **self._tallied(),
         }
 
     def table(self) -> Table:
@@ -72,8 +86,20 @@ class Account:
         table.add_row("dead-lettered", f"{self.dead_lettered:,}")
         table.add_section()
         sign = "[green]all accounted for[/]" if self.complete else "[bold red]not all accounted for[/]"
-        table.add_row(sign, f"{self.accounted:,} of {self.sent.events:,}")
+        table.add_row(sign, f"{self.accounted:,} of {self.sent.user_events:,}")
+        if self.tally:
+            heard = self.tally.items - self.tally.unheard
+            table.add_row("items that the catalogue service has told of", f"{heard:,} of {self.tally.items:,}")
         table.add_row("events/s, as sent", f"{self.sent.events_per_second:,.0f}")
         table.add_row("event to Redis, p50 and p99", f"{p50}, {p99}")
         table.add_row("users, recommendations", f"{self.end.users:,}, {self.end.recommendations:,}")
+        if self.tally:
+            table.add_section()
+            for name, value in self.tally.figures.items():
+                table.add_row(name, value)
         return table
+
+    def _tallied(self) -> dict[str, Any]:
+        if self.tally is None:
+            return {}
+        return {"items": self.tally.items, "items_unheard": self.tally.unheard, "scenario": dict(self.tally.document)}

@@ -41,9 +41,11 @@ class Now:
     person: Person | None
 
 
-def screen(now: Now, titles: Mapping[str, str], notes: Sequence[str]) -> RenderableType:
-    """The live view."""
-    parts: list[RenderableType] = [_headline(now)]
+def screen(
+    now: Now, titles: Mapping[str, str], notes: Sequence[str], above: RenderableType | None = None
+) -> RenderableType:
+    """The live view; `above`: what stands above the person."""
+    parts: list[RenderableType] = [_headline(now), *([above] if above else [])]
     parts.append(person_panel(now.person, titles) if now.person else Panel("waiting for the first interests"))
     parts.append(Text("  ".join([*notes, "Ctrl-C ends everything."]), style="dim"))
     return Group(*parts)

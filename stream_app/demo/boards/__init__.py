@@ -1,0 +1,1 @@
+"""What each scenario shows of itself, and counts."""

@@ -1,0 +1,48 @@
+"""A newsroom: articles that die within a day, and topics that break, rise and fall."""
+
+from stream_app.scenarios.nature import DAY_MS, HOUR_MS, MINUTE_MS, Nature
+
+NEWS = Nature(
+    name="news",
+    person="reader",
+    topics={
+        "Politics": ("the budget vote", "coalition talks", "the mayor", "a by-election", "the pension bill"),
+        "Business": ("the steelworks", "rents", "the central bank", "a bakery chain", "the harbour company"),
+        "Sport": ("the cup final", "the marathon", "a transfer", "the women's eleven", "the ice rink"),
+        "Weather": ("the storm", "the heatwave", "flooded streets", "first snow", "the drought"),
+        "Science": ("a comet", "the vaccine trial", "a deep-sea find", "the telescope", "coral reefs"),
+        "Culture": ("the film festival", "an opera premiere", "a stolen painting", "the book prize", "street art"),
+        "Crime": ("the bank robbery", "a trial", "forged tickets", "the missing yacht", "a cold case"),
+        "Traffic": ("the tram strike", "a closed bridge", "the new cycle lane", "train delays", "the ring road"),
+        "Health": ("waiting lists", "the flu season", "a new clinic", "midwives", "school meals"),
+        "Technology": ("a data leak", "the chip plant", "delivery robots", "the old network", "a video game"),
+    },
+    patterns=(
+        "{quality}: {thing}",
+        "{thing}, by {creator}",
+        "{creator} on {thing}",
+        "What we know about {thing}, {quality}",
+    ),
+    qualities=("live", "analysis", "in pictures", "exclusive", "opinion", "explained", "update", "interview"),
+    users=2_000,
+    creators=40,
+    step_ms=30 * MINUTE_MS,
+    early_steps=40,
+    late_steps=84,
+    gap_steps=48,
+    items_at_start=80,
+    items_per_step=5.0,
+    ending_share=1.0,
+    life_ms=(3 * HOUR_MS, DAY_MS),
+    attention_half_life_ms=4.0 * HOUR_MS,
+    sessions_per_step=0.07,
+    rating_share=0.03,
+    follow_share=0.02,
+    unfollow_share=0.005,
+    followed={"topic": 1.0},
+    drift=0.02,
+    bursts_per_step=0.06,
+    burst_height=8.0,
+    burst_half_life_ms=3.0 * HOUR_MS,
+    night=0.5,
+)

@@ -1,0 +1,53 @@
+"""A social feed: members who follow members, creators and topics, and unfollow; some of them do nothing else."""
+
+from stream_app.scenarios.nature import DAY_MS, HOUR_MS, Nature
+
+SOCIAL = Nature(
+    name="social",
+    person="member",
+    topics={
+        "Baking": ("sourdough", "croissants", "rye bread", "meringue", "pizza dough", "cinnamon rolls"),
+        "Running": (
+            "a first marathon",
+            "trail running",
+            "interval training",
+            "sore knees",
+            "race day",
+            "barefoot runs",
+        ),
+        "Film": ("silent films", "film scores", "short films", "film noir", "documentaries", "editing tricks"),
+        "Astronomy": ("Saturn's rings", "star trails", "a small telescope", "meteor showers", "the Moon", "nebulae"),
+        "Knitting": ("cable knits", "wool socks", "a first scarf", "fair isle", "yarn leftovers", "mittens"),
+        "Chess": ("rook endgames", "the Sicilian", "blitz games", "a chess club", "forks and pins", "old masters"),
+        "Travel": ("night trains", "ferry trips", "packing light", "small museums", "hostels", "mountain huts"),
+        "Photography": ("street portraits", "film cameras", "golden hour", "macro lenses", "darkrooms", "pinholes"),
+        "Gardening": ("tomato plants", "compost", "a balcony garden", "wild bees", "pruning roses", "winter seeds"),
+        "Guitar": ("fingerpicking", "barre chords", "open tunings", "slide guitar", "old amps", "new strings"),
+    },
+    patterns=(
+        "{quality} {thing}",
+        "What {creator} learnt about {thing}",
+        "{thing}: {quality} notes",
+        "{creator} on {thing}",
+    ),
+    qualities=("honest", "late-night", "beginner's", "stubborn", "happy", "slow", "unpopular", "careful"),
+    users=800,
+    creators=60,
+    silent_share=0.1,
+    step_ms=3 * HOUR_MS,
+    early_steps=7 * 8,
+    late_steps=10 * 8,
+    items_at_start=120,
+    items_per_step=8.0,
+    ending_share=1.0,
+    life_ms=(2 * DAY_MS, 6 * DAY_MS),
+    attention_half_life_ms=12.0 * HOUR_MS,
+    sessions_per_step=0.11,
+    rating_share=0.02,
+    follow_share=0.12,
+    unfollow_share=0.04,
+    followed={"creator": 0.5, "user": 0.3, "topic": 0.2},
+    pull=6.0,
+    drift=0.01,
+    night=0.5,
+)
