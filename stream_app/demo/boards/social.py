@@ -22,8 +22,8 @@ from stream_app.sources import Record
 
 Float32 = npt.NDArray[np.float32]
 
-BACK = 1e-3
-"""A vector that differs by no more than this from what it was is back where it was."""
+MOVED = 1e-3
+"""A vector that differs by no more than this has not moved."""
 SHOWN = 6
 STAYS = 40
 """Somebody silent is shown until others have moved so many times."""
@@ -37,8 +37,8 @@ class Move:
 
     Attributes:
         social, vector: how far each moved, as a share of the longer of before and after.
-        from_before: of an unfollow, how far the farther one is from what it was before the follow, likewise; None where
-            that is not known, or the follow had moved nothing.
+        from_before: of an unfollow, how far social is from what it was before the follow, likewise; None where that is
+            not known, or the follow had moved nothing. More than 0, since the others whom they follow move as well.
     """
 
     follow: Follow
@@ -105,26 +105,25 @@ class SocialBoard(Board):
         return self._shown or active
 
     def figures(self) -> Mapping[str, str]:
-        back = [move.from_before for move in self._moves if move.from_before is not None]
         return {
             "silent members": f"{len(self._silent):,}",
             "of their follows and unfollows seen in Redis": f"{len(self._moves):,}",
             "social moved, median": _percent(median(move.social for move in self._moves)),
             "vector moved, median": _percent(median(move.vector for move in self._moves)),
-            "back after the unfollow": f"{sum(one <= BACK for one in back):,} of {len(back):,}",
+            "social after an unfollow, from before, median": _percent(median(self._from_before_all())),
             "of their recommendations are by whom they follow": self._share(self._theirs),
             "of them are by whom another one follows": self._share(self._by_chance),
         }
 
     def document(self) -> dict[str, Any]:
-        back = [move.from_before for move in self._moves if move.from_before is not None]
+        from_before = self._from_before_all()
         return {
             "silent_users": len(self._silent),
             "moves": len(self._moves),
             "social_moved_p50": median(move.social for move in self._moves),
             "vector_moved_p50": median(move.vector for move in self._moves),
-            "unfollows_compared": len(back),
-            "back_after_unfollow": sum(one <= BACK for one in back),
+            "unfollows_compared": len(from_before),
+            "social_from_before_p50": median(from_before),
             "recommendations_to_silent": self._lists,
             "share_of_their_followees": self._items and round(self._theirs / self._items, 4),
             "share_of_anothers_followees": self._items and round(self._by_chance / self._items, 4),
@@ -136,7 +135,7 @@ class SocialBoard(Board):
         table.add_column("did", ratio=1, no_wrap=True)
         table.add_column("social moved", justify="right")
         table.add_column("vector moved", justify="right")
-        table.add_column("from before the follow", justify="right")
+        table.add_column("social from before", justify="right")
         for move in reversed(self._latest):
             told = move.follow
             table.add_row(
@@ -144,7 +143,7 @@ class SocialBoard(Board):
                 escape(f"{told.action}s {told.target_type} {told.target_id}"),
                 _percent(move.social),
                 _percent(move.vector),
-                "" if move.from_before is None else f"{move.from_before:.4f}",
+                "" if move.from_before is None else _percent(move.from_before),
             )
         return Group(table, *self._shown_follows())
 
@@ -191,7 +190,7 @@ class SocialBoard(Board):
         before, between = member.seen.get(now.version - 2), member.seen.get(now.version - 1)
         if len(follows) < 2 or before is None or between is None or follows[-1].action != "unfollow":
             return None
-        if max(apart(before.social, between.social), apart(before.vector, between.vector)) <= BACK:
+        if apart(before.social, between.social) <= MOVED:
             return None
         follow, unfollow = follows[-2:]
         if follow.action != "follow" or (follow.target_type, follow.target_id) != (
@@ -199,7 +198,10 @@ class SocialBoard(Board):
             unfollow.target_id,
         ):
             return None
-        return max(apart(before.social, now.social), apart(before.vector, now.vector))
+        return apart(before.social, now.social)
+
+    def _from_before_all(self) -> list[float]:
+        return [move.from_before for move in self._moves if move.from_before is not None]
 
     def _share(self, of: int) -> str:
         return _percent(of / self._items) if self._items else "-"

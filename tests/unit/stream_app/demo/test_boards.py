@@ -13,7 +13,7 @@ from stream_app.client import Interest, InterestReader
 from stream_app.contracts.recommendations import Item, Reason, Recommendation, Trigger
 from stream_app.demo.boards.news import NewsBoard
 from stream_app.demo.boards.shop import ShopBoard
-from stream_app.demo.boards.social import BACK, SocialBoard, apart
+from stream_app.demo.boards.social import SocialBoard, apart
 from stream_app.demo.ledger import Ledger
 from stream_app.demo.summary import Account, Reading, Tally
 from stream_app.replay import Replayed
@@ -145,14 +145,14 @@ def test_a_silent_members_interests_move_with_a_follow_and_back_with_the_unfollo
     assert document["moves"] == 2  # what was before the first one is not known
     assert document["social_moved_p50"] == pytest.approx(4 / 5)
     assert document["vector_moved_p50"] == 0
-    assert (document["unfollows_compared"], document["back_after_unfollow"]) == (1, 1)
+    assert (document["unfollows_compared"], document["social_from_before_p50"]) == (1, 0)
     assert board.watched("somebody active") == "s"
     text = drawn(board.panel(), 140)
     assert "unfollows creator b" in text
     assert "s, below, has clicked nothing and follows creator a" in text
 
 
-def test_one_that_does_not_come_back_is_counted_as_such_and_an_earlier_run_does_not_count() -> None:
+def test_how_far_one_stays_from_before_is_told_and_an_earlier_run_does_not_count() -> None:
     redis, board = Redis(), SocialBoard(Ledger(), ["s"])
     redis.put("s", 7, [1.0, 0.0], [1.0, 0.0])
     look(board, redis)
@@ -160,10 +160,11 @@ def test_one_that_does_not_come_back_is_counted_as_such_and_an_earlier_run_does_
     redis.put("s", 8, [1.0, 1.0], [1.0, 1.0])
     look(board, redis)
     board.sent(followed("s", "unfollow", "topic", "T"))
-    redis.put("s", 9, [1.0, 0.0], [1.0, 5 * BACK])
+    redis.put("s", 9, [1.0, 0.1], [1.0, 0.0])
     look(board, redis)
     document = board.document()
-    assert (document["moves"], document["unfollows_compared"], document["back_after_unfollow"]) == (2, 1, 0)
+    assert (document["moves"], document["unfollows_compared"]) == (2, 1)
+    assert document["social_from_before_p50"] == pytest.approx(0.1 / 1.01**0.5)
 
 
 def test_what_never_moved_is_not_counted_as_back() -> None:
