@@ -196,20 +196,18 @@ def test_a_text_that_the_encoder_refuses_is_known_without_a_vector(world: World)
 
 def test_an_encoder_that_is_away_is_waited_for(world: World) -> None:
     world.say("a")
-    world.encoder.away = 1  # at the start, when the topics of the taxonomy are encoded
-    with world.service() as catalog:
-        world.encoder.away = 2
-        catalog.run(once=True)
+    world.encoder.away = 3  # first when the topics of the taxonomy are encoded
+    world.work_off()
     assert set(world.knowledge()) == {"a"}
     assert world.metrics.retries.labels("encoder")._value.get() == 3
-    assert not world.metrics.waiting
+    assert not world.metrics.waits
 
 
 def test_killed_between_publishing_and_committing_it_encodes_nothing_twice(world: World) -> None:
     for number in range(20):
         world.say(f"i{number}")
 
-    def die() -> None:
+    def die(_offsets: object) -> None:
         raise KeyboardInterrupt
 
     with world.service() as catalog:
@@ -233,7 +231,7 @@ def test_redis_away_holds_items_up_and_loses_none(world: World) -> None:
     with away.service() as catalog:
         running = threading.Thread(target=catalog.run)
         running.start()
-        wait_for("it to wait for Redis", lambda: away.metrics.waiting == "redis" or None)
+        wait_for("it to wait for Redis", lambda: away.metrics.waits == {"redis"} or None)
         assert not [check for check in away.metrics._ready() if check.name == "waits" and check.passed]
         catalog._stop.set()
         running.join(30)
