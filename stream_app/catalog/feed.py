@@ -63,6 +63,7 @@ class ItemFeed:
             self._count = len(
                 self._consumer.partitions_for_topic(self._topic) or ()
             )  # known before they are shared out
+            self._partition_of = {self.log_of(partition): partition for partition in range(self._count)}
             self._consumer.subscribe([self._topic], listener=_Epochs(self))
 
     def poll(self, timeout_s: float) -> list[Record]:
@@ -120,9 +121,10 @@ class ItemFeed:
         """Whether the group has shared out the partitions, and does not share them out anew."""
         return self.epoch > 0 and self._consumer.group_metadata().state is MemberState.STABLE
 
-    def is_mine(self, item: str) -> bool:
-        """Whether this process and no other has the item's partition."""
-        partition = partition_of(item.encode(), self._count)
+    def is_mine(self, item: str, log: str) -> bool:
+        """Whether this process and no other has the item's partition: that of the log, and where that is none of this
+        topic's the one into which Kafka's default partitioner puts it."""
+        partition = self._partition_of.get(log, partition_of(item.encode(), self._count))
         return TopicPartition(self._topic, partition) in self._consumer.assignment()
 
     def share(self) -> frozenset[Any]:

@@ -150,7 +150,7 @@ class Catalog:
     def place(self) -> int:
         """Write where the served model has items, as far as that has changed; returns how many were written."""
         with self._metrics.stage.labels("place").time():
-            news = self._placing.news(self._known.items, self._feed.is_mine, self._feed.share())
+            news = self._placing.news(self._known.items, self._is_mine, self._feed.share())
         if news is None:
             return 0
         try:
@@ -162,6 +162,9 @@ class Catalog:
         except (DroppedError, Stopping):
             return 0
         return len(news.ids)
+
+    def _is_mine(self, item: str) -> bool:
+        return self._feed.is_mine(item, self._known.items[item].log)
 
     def refill_redis(self) -> int:
         """Write all that is known into Redis once more; returns how many items that are. Raises RedisError."""
@@ -224,7 +227,7 @@ class Catalog:
 
     def _mend(self) -> None:
         """What a process that was frozen has told late is told otherwise."""
-        items = [item for item in self._known.overtaken if self._known.items[item].log in self._logs.values()]
+        items = [item for item in self._known.overtaken if self._is_mine(item)]
         if items:
             log.warning("told again, since somebody has told of an earlier word on them meanwhile", items=len(items))
             later = [self._known.items[item] for item in items]
