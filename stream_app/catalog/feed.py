@@ -1,11 +1,11 @@
 """Items as producers send them, shared out among the catalogue's processes by their consumer group."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition
-from kafka.errors import CommitFailedError, KafkaError, KafkaTimeoutError
+from kafka.errors import CommitFailedError, IllegalStateError, KafkaError, KafkaTimeoutError
 from kafka.structs import MemberState
 
 from model_store.state.hashing import partition_of
@@ -35,10 +35,8 @@ class DroppedError(Exception):
 
 class ItemFeed:
     """A consumer in the group `<group>-catalog`, which begins at the oldest record and hears everything up to the
-    newest; what is done is committed apart from that. One thread.
-
-    Attributes:
-        epoch: how many times the group has shared out the partitions; 0 before the first time.
+    newest; what is done is committed apart from that. One thread; the client has another one, in which partitions may
+    be shared out anew at any time after a `poll`.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -47,7 +45,8 @@ class ItemFeed:
         with administration(settings) as admin:
             self._made = admin.describe_topics([self._topic])[0]["topic_id"]
         self._answered_s = float("-inf")
-        self.epoch = 0
+        self._shared_out = 0
+        self._standing_then: tuple[int, int, str] | None = None
         with reaching(settings, KafkaError, ValueError):
             self._consumer = KafkaConsumer(
                 bootstrap_servers=settings.kafka.bootstrap.split(","),
@@ -60,25 +59,32 @@ class ItemFeed:
                 heartbeat_interval_ms=int(settings.kafka.heartbeat_s * 1000),
                 **kafka_options(settings.kafka),
             )
-            self._count = len(
-                self._consumer.partitions_for_topic(self._topic) or ()
-            )  # known before they are shared out
+            # Asked for before they are shared out, or the first time none are.
+            self._count = len(self._consumer.partitions_for_topic(self._topic) or ())
             self._partition_of = {self.log_of(partition): partition for partition in range(self._count)}
-            self._consumer.subscribe([self._topic], listener=_Epochs(self))
+            self._consumer.subscribe([self._topic], listener=_Counting(self._count_sharing))
 
     def poll(self, timeout_s: float) -> list[Record]:
-        """What is new, those of a partition in their order; waits no longer than that for some. After a new `epoch` it
-        means nothing until `rewind`."""
+        """What is new, those of a partition in their order; waits no longer than that for some. Means
+        something only while this process `holds` its partitions."""
+        if self._consumer.group_metadata().state is MemberState.REBALANCING:
+            # kafka-python 3.0.12 forgets a join that outlasts a poll if its reason has passed by then (the topic's
+            # metadata were fetched), and never settles.
+            self._consumer._coordinator.request_rejoin()
         fetched: dict[Any, list[Record]] = self._consumer.poll(int(timeout_s * 1000), max_records=HEARD_AT_ONCE)
         return [record for records in fetched.values() for record in records]
 
     def rewind(self) -> dict[int, int]:
-        """From now on `poll` gives what is not committed; returns where that begins, by partition. Raises
-        KafkaError."""
-        at = sorted(self._consumer.assignment())
+        """From now on it holds the partitions that it has, and `poll` gives what is not committed; returns where that
+        begins, by partition. Raises `DroppedError`, KafkaError."""
+        standing, at = self._standing(), sorted(self._consumer.assignment())
         starts = self._committed(at)
-        for one in at:
-            self._consumer.seek(one, starts[one])
+        try:
+            for one in at:
+                self._consumer.seek(one, starts[one])
+        except ValueError as error:
+            raise DroppedError from error
+        self._standing_then = standing
         return {one.partition: offset for one, offset in starts.items()}
 
     def _committed(self, at: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
@@ -87,23 +93,29 @@ class ItemFeed:
         return {one: max(first[one], committed[one] or 0) for one in at}
 
     def positions(self) -> dict[int, int]:
-        """By partition the offset of what is polled next."""
-        at = {one.partition: self._consumer.position(one, timeout_ms=_ANSWER_MS) for one in self._consumer.assignment()}
-        return {partition: position for partition, position in at.items() if position is not None}
+        """By partition the offset of what is polled next. Raises `DroppedError`, KafkaError."""
+        at = sorted(self._consumer.assignment())
+        try:
+            found = {one.partition: self._consumer.position(one, timeout_ms=_ANSWER_MS) for one in at}
+        except IllegalStateError as error:
+            raise DroppedError from error
+        return {partition: position for partition, position in found.items() if position is not None}
 
     def commit(self, offsets: Mapping[int, int]) -> None:
         """Everything before these offsets is done. Raises `DroppedError` if that is no longer this process's to say,
         and KafkaError."""
-        self._tell(offsets)
+        self._say_done(offsets)
 
     def confirm(self, offsets: Mapping[int, int]) -> None:
         """That the group still takes this process for the owner of its partitions; it is told what is done, and must
         accept that. Raises as `commit` does."""
+        if not self.holds():
+            raise DroppedError
         if _now_s() - self._answered_s > FRESH_S:
-            self._tell(offsets)
+            self._say_done(offsets)
 
-    def _tell(self, offsets: Mapping[int, int]) -> None:
-        if not self.is_settled():
+    def _say_done(self, offsets: Mapping[int, int]) -> None:
+        if not self.holds():
             raise DroppedError
         asked_s, metadata = _now_s(), OffsetAndMetadata
         told = {TopicPartition(self._topic, one): metadata(offset, "", -1) for one, offset in offsets.items()}
@@ -119,7 +131,24 @@ class ItemFeed:
 
     def is_settled(self) -> bool:
         """Whether the group has shared out the partitions, and does not share them out anew."""
-        return self.epoch > 0 and self._consumer.group_metadata().state is MemberState.STABLE
+        return self._standing() is not None
+
+    def holds(self) -> bool:
+        """Whether they are those of the last `rewind`."""
+        return self._standing_then is not None and self._standing() == self._standing_then
+
+    def let_go(self) -> None:
+        """What was polled since the last `rewind` was not worked off: it is needed again."""
+        self._standing_then = None
+
+    def _standing(self) -> tuple[int, int, str] | None:
+        """Differs whenever the partitions were shared out: the client tells of that in two steps."""
+        now = self._consumer.group_metadata()
+        settled = self._shared_out and now.state is MemberState.STABLE
+        return (self._shared_out, now.generation_id, now.member_id) if settled else None
+
+    def _count_sharing(self) -> None:
+        self._shared_out += 1
 
     def is_mine(self, item: str, log: str) -> bool:
         """Whether this process and no other has the item's partition: that of the log, and where that is none of this
@@ -132,10 +161,10 @@ class ItemFeed:
         return frozenset(self._consumer.assignment())
 
     def lag(self) -> int:
-        """Records of this process's partitions that are still to be heard."""
-        at = list(self._consumer.assignment())
-        ends = self._consumer.end_offsets(at) if at else {}
-        return sum(max(0, ends[one] - self._consumer.position(one)) for one in at)
+        """Records of this process's partitions that are still to be heard. Raises `DroppedError`, KafkaError."""
+        at = {TopicPartition(self._topic, partition): offset for partition, offset in self.positions().items()}
+        ends = self._consumer.end_offsets(list(at)) if at else {}
+        return sum(max(0, ends[one] - position) for one, position in at.items())
 
     def left(self) -> int:
         """Records that the group has not done, whoever has their partitions. Raises KafkaError."""
@@ -149,15 +178,15 @@ class ItemFeed:
         self._consumer.close()
 
 
-class _Epochs(ConsumerRebalanceListener):  # type: ignore[misc]
-    def __init__(self, feed: ItemFeed) -> None:
-        self._feed = feed
+class _Counting(ConsumerRebalanceListener):  # type: ignore[misc]
+    def __init__(self, count: Callable[[], None]) -> None:
+        self._count = count
 
     def on_partitions_revoked(self, revoked: Any) -> None:
         pass
 
     def on_partitions_assigned(self, assigned: Any) -> None:  # noqa: ARG002
-        self._feed.epoch += 1
+        self._count()
 
 
 class ItemTexts:

@@ -129,10 +129,10 @@ class Catalog:
             self._commit()
 
     def _unheard(self) -> int:
-        """Of what is this process's; asking costs a round trip to Kafka. 0 if it is time to stop before an answer."""
+        """Of what is this process's; asking costs a round trip to Kafka. 0 if nothing is, or before it is known."""
         try:
             return self._patience.until_done("kafka", self._feed.lag)
-        except Stopping:
+        except (DroppedError, Stopping):
             return 0
 
     def _group_is_done(self) -> bool:
@@ -182,7 +182,7 @@ class Catalog:
         if not self._feed.is_settled():
             return 0
         try:
-            if self._feed.epoch != self._epoch:
+            if not self._feed.holds():
                 self._begin_anew()
                 return 0
             heard = self._hear(records)
@@ -191,7 +191,7 @@ class Catalog:
             self._describe_next()
             self._commit()
         except DroppedError:
-            self._epoch = 0
+            self._feed.let_go()
             return 0
         except Stopping:
             return 0
@@ -199,12 +199,11 @@ class Catalog:
 
     def _begin_anew(self) -> None:
         """Partitions were shared out: first learn what their owners before have told."""
-        epoch = self._feed.epoch
         self._patience.until_done("kafka", self._others.catch_up)
         self._committed = self._patience.until_done("kafka", self._feed.rewind)
         self._backlog = Backlog(self._committed)
         self._logs = {partition: self._feed.log_of(partition) for partition in self._committed}
-        self._epoch = epoch
+        self._epoch += 1
 
     def _hear(self, records: Sequence[Record]) -> int:
         """Queue new texts, and do the rest at once; returns how many records needed no turn."""
@@ -235,7 +234,7 @@ class Catalog:
             self._known.overtaken.difference_update(items)
 
     def _describe_next(self) -> None:
-        entries = [] if self._aside.is_busy else self._backlog.take(self._pace.size)
+        entries = [] if self._aside.is_busy or self._stop.is_set() else self._backlog.take(self._pace.size)
         if entries:
             self._metrics.stir()
             self._aside.start(partial(self._described, self._epoch, entries, dict(self._logs)))
@@ -261,6 +260,7 @@ class Catalog:
         if found is None or found.epoch != self._epoch:
             return 0
         self._pace = self._pace.after(len(found.entries), found.took_s)
+        self._describe_next()  # while this is told
         counting = {entry.item for entry in found.entries if self._backlog.counts(entry)}
         self._tell(
             [one for one in found.described if one.word.item.item_id in counting and not self._known.is_past(one.word)]

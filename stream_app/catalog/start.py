@@ -73,6 +73,7 @@ def catalog_of(
             stack.enter_context(closing(ItemTexts(settings))),
         )
         placing = Placing(ServedItems(settings))
+        stack.callback(stop.set)  # what runs aside is not tried again
         yield Catalog(
             feed, texts, others, known, encoder.name, describers.get, topic, hashes, metrics, stop, placing,
             settings.models.poll_s, settings.catalog.batch_items,

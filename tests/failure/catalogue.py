@@ -104,7 +104,7 @@ class World:
     def running(self) -> Iterator[Catalog]:
         """The service, at work in a thread until the end of the block."""
         with self.service() as catalog:
-            thread = threading.Thread(target=catalog.run)
+            thread = threading.Thread(target=catalog.run, daemon=True)
             thread.start()
             try:
                 yield catalog
