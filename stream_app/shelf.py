@@ -6,6 +6,7 @@ The knowledge topic is followed from its beginning, in no group: whoever reads s
 import sys
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -59,7 +60,10 @@ class Shelf:
         self._rows: dict[str, int] = {}
         self._titles: list[str] = []
         self._creators: dict[str, str] = {}
-        self._deleted: set[str] = set()
+        self._deleted: dict[str, tuple[int, int]] = {}  # log and offset, as in the two columns
+        self._logs = {"": 0}
+        self._log = np.zeros(_ROOM, np.int32)
+        self._offset = np.zeros(_ROOM, np.int64)
         self._content = np.zeros((_ROOM, FACET_DIM), np.float32)
         self._shares = np.zeros((_ROOM, len(topics)), np.float32)
         self._vectors = np.zeros((_ROOM, len(space.mean) if vectors else 0), np.float16)
@@ -68,7 +72,7 @@ class Shelf:
 
     def __len__(self) -> int:
         """Items that are not deleted."""
-        return len(self._rows) - len(self._deleted & self._rows.keys())
+        return len(self._rows) - len(self._deleted.keys() & self._rows.keys())
 
     def take(self, key: bytes | None, value: bytes | None) -> str | None:
         """Take in one record, in the order of its partition. Returns whose it was; None if it said nothing."""
@@ -78,14 +82,34 @@ class Shelf:
             self.unreadable += 1
             return None
 
-    def put(self, knowledge: Knowledge) -> str:
-        """Take in what is known of an item; returns whose it is. Raises ValueError, and keeps what was known, where its
-        vectors are none of the encoder's."""
+    def put(self, knowledge: Knowledge) -> str | None:
+        """Take in what is known of an item; returns whose it is, None if something later is known. Raises ValueError,
+        and keeps what was known, where its vectors are none of the encoder's."""
+        item, at = knowledge.item_id, (self._logs.setdefault(knowledge.log, len(self._logs)), knowledge.offset)
+        if self._is_late(item, at):
+            return None
         if knowledge.deleted:
-            self._deleted.add(knowledge.item_id)
+            self._deleted[item] = at
+            if item not in self._rows:
+                with suppress(ValueError):  # then nobody here has summed it
+                    self._remember(knowledge)
         else:
             self._describe(knowledge)
-        return knowledge.item_id
+            self._log[self._rows[item]], self._offset[self._rows[item]] = at
+            self._deleted.pop(item, None)
+        return item
+
+    def _is_late(self, item: str, at: tuple[int, int]) -> bool:
+        """See `Knowledge.older_than`."""
+        row = self._rows.get(item, -1)
+        log, offset = self._deleted.get(item) or (self._log[row], self._offset[row])
+        known = item in self._deleted or row >= 0
+        return bool(known and log == at[0] != self._logs[""] and offset > at[1])
+
+    def _remember(self, gone: Knowledge) -> None:
+        """What states have summed of a deleted item."""
+        if gone.origin or gone.topics:
+            self._describe(gone)
 
     def told(self) -> Told:
         """What is said of all items that are not deleted."""
@@ -146,13 +170,12 @@ class Shelf:
         self._written.pop(item, None)
         if knowledge.origin:
             self._written[item] = written
-        self._deleted.discard(item)
 
     def _make_room(self) -> None:
         if len(self._rows) > len(self._content):
-            self._content, self._shares, self._vectors = (
+            self._content, self._shares, self._vectors, self._log, self._offset = (
                 np.concatenate([column, np.zeros_like(column)])
-                for column in (self._content, self._shares, self._vectors)
+                for column in (self._content, self._shares, self._vectors, self._log, self._offset)
             )
 
     def _told(self, ids: list[str]) -> Told:

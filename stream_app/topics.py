@@ -38,6 +38,8 @@ KNOWLEDGE = {
     "segment.bytes": str(64 * MIB),
     "segment.ms": str(HOUR_MS),
     "min.cleanable.dirty.ratio": "0.1",
+    # What a process that was frozen tells late is told otherwise by the owner: until then the later word must stay.
+    "min.compaction.lag.ms": str(MINUTE_MS),
     "max.compaction.lag.ms": str(DAY_MS),
 }
 # An erased user's recommendations go within two days, by a tombstone.

@@ -1,4 +1,4 @@
-"""From items to knowledge: an encoder's vectors and an annotator's words."""
+"""From words on items to knowledge: an encoder's vectors and an annotator's words."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from model_store.catalog.annotators.port import Annotation, Annotator
 from model_store.catalog.encoders.port import TextEncoder
 from model_store.catalog.errors import RefusedError
 from stream_app.catalog.known import Change, Known
-from stream_app.contracts.items import Item
+from stream_app.catalog.words import Word
 from stream_app.contracts.knowledge import Knowledge, deleted, packed
 
 Float32 = npt.NDArray[np.float32]
@@ -19,55 +19,53 @@ Float32 = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """What became of a batch.
+    """What became of a word: what it changes, and what is known of the item now, which is to be published where it is
+    new. `refused`: its text is without a vector."""
 
-    Attributes:
-        knowledge: what is new, to be published.
-        standing: of all its items what is known now, for Redis: a process that ended after publishing may not have
-            written there.
-        outcomes: how many items came to what.
-        refused: texts without a vector.
-    """
+    word: Word
+    change: Change
+    knowledge: Knowledge
+    refused: bool = False
 
-    knowledge: list[Knowledge]
-    standing: list[Knowledge]
-    outcomes: dict[str, int]
-    refused: int = 0
+    @property
+    def is_new(self) -> bool:
+        return self.change is not Change.NOTHING
+
+
+def follow(word: Word, change: Change, known: Known, now_ms: int) -> Described:
+    """What becomes of a word that changes no text: no encoder is asked."""
+    item, before = word.item, known.items.get(word.item.item_id)
+    if change is Change.DELETED:
+        return Described(word, change, deleted(item.item_id, now_ms, before, word.log, word.offset))
+    if before is None or change is Change.TEXT:
+        raise ValueError(f"{change} of {item.item_id} is to be described")
+    now = msgspec.structs.replace(before, log=word.log, offset=word.offset)
+    if change is Change.FACTS:
+        now = msgspec.structs.replace(now, creator_id=item.creator_id, published_at=item.published_at, made_at=now_ms)
+    return Described(word, change, now)
 
 
 @dataclass(frozen=True, slots=True)
 class Describer:
-    """Asks encoder and annotator, and only for texts that are new to it."""
+    """Asks encoder and annotator."""
 
     encoder: TextEncoder
     annotator: Annotator
 
-    def describe(self, items: Sequence[Item], known: Known, now_ms: int) -> Described:
-        """Knowledge of those items (each once) of which there is something new.
+    def describe(self, words: Sequence[Word], known: Known, now_ms: int) -> list[Described]:
+        """Knowledge of those items, each once.
 
         Raises UnavailableError and MisconfiguredError, before anything is made.
         """
-        changes = [(item, known.change(item, self.encoder.name)) for item in items]
-        new = [item for item, change in changes if change is Change.TEXT]
-        vectors = self._vectors(new)
-        made = [deleted(item.item_id, now_ms) for item, change in changes if change is Change.DELETED]
-        made += [
-            msgspec.structs.replace(
-                known.items[item.item_id], creator_id=item.creator_id, published_at=item.published_at, made_at=now_ms
-            )
-            for item, change in changes
-            if change is Change.FACTS
+        vectors = self._vectors([word.item.text.plain() for word in words])
+        annotations = self.annotator.annotate([word.item.text for word in words]) if words else []
+        return [
+            Described(word, Change.TEXT, self._knowledge(word, vector, said, known, now_ms), refused=vector is None)
+            for word, vector, said in zip(words, vectors, annotations, strict=True)
         ]
-        for item, vector, said in zip(new, vectors, self.annotator.annotate([one.text for one in new]), strict=True):
-            made.append(self._knowledge(item, vector, said, known, now_ms))
-        outcomes = {change.value: sum(one is change for _, one in changes) for change in Change}
-        now = {one.item_id: one for one in made}
-        standing = [now.get(item.item_id) or known.items[item.item_id] for item in items]
-        return Described(made, standing, outcomes, sum(vector is None for vector in vectors))
 
-    def _vectors(self, items: Sequence[Item]) -> list[Float32 | None]:
+    def _vectors(self, texts: Sequence[str]) -> list[Float32 | None]:
         """None for a text that the encoder refuses."""
-        texts = [item.text.plain() for item in items]
         try:
             return list(self.encoder.encode(texts)) if texts else []
         except RefusedError:
@@ -80,8 +78,8 @@ class Describer:
             return None
         return vector
 
-    def _knowledge(self, item: Item, vector: Float32 | None, said: Annotation, known: Known, now_ms: int) -> Knowledge:
-        text = "" if vector is None or not vector.any() else packed(vector)
+    def _knowledge(self, word: Word, vector: Float32 | None, said: Annotation, known: Known, now_ms: int) -> Knowledge:
+        item, text = word.item, "" if vector is None or not vector.any() else packed(vector)
         return Knowledge(
             item_id=item.item_id,
             made_at=now_ms,
@@ -97,4 +95,6 @@ class Describer:
             mood=said.mood,
             related=said.related,
             source=said.source,
+            log=word.log,
+            offset=word.offset,
         )

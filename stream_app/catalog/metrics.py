@@ -1,6 +1,7 @@
 """Every metric of the catalogue service, and its health."""
 
 import time
+from dataclasses import dataclass
 
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -12,15 +13,31 @@ from stream_app.settings import Metrics as MetricsSettings
 MAX_BEAT_AGE_S = 300.0
 """A batch of texts through a slow endpoint takes minutes."""
 
+OUTCOMES = ("answered", "unavailable", "refused", "misconfigured")
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What items have cost: texts that were encoded, words that needed no encoder; requests to the language model and
+    its tokens, in and out; of the annotations that were looked up those that were remembered."""
+
+    encoded: int = 0
+    unencoded: int = 0
+    requests: int = 0
+    tokens: int = 0
+    remembered: int = 0
+    looked_up: int = 0
+
 
 class CatalogMetrics(ModelMetrics):
-    """On a registry of their own. `waiting`: for what, while something that is needed does not answer."""
+    """On a registry of their own. `waits`: for what, while something that is needed does not answer."""
 
     def __init__(self) -> None:
         registry = self.registry = process_registry()
         super().__init__("interest_catalog", registry)
         self.beat_at_s: float | None = None
-        self.waiting = ""
+        self.describing_at_s: float | None = None
+        self.waits: set[str] = set()
         self.catalogue_items, self.knowledge_unused = catalogue_metrics(registry)
         self.items = Counter(
             "interest_catalog_items",
@@ -52,7 +69,9 @@ class CatalogMetrics(ModelMetrics):
             buckets=(*STAGE_BUCKETS_S, 30, 60),
             registry=registry,
         )
-        self.lag = Gauge("interest_catalog_lag_items", "Words on items that are still to be read", registry=registry)
+        self.lag = Gauge(
+            "interest_catalog_lag_items", "Words on items that are still to be read or described", registry=registry
+        )
         self.retries = Counter(
             "interest_catalog_retries",
             "Times something was tried again: encoder, kafka, redis",
@@ -62,9 +81,24 @@ class CatalogMetrics(ModelMetrics):
         for outcome in ("described", "updated", "known", "deleted", "dead_lettered"):
             self.items.labels(outcome)
 
+    def cost(self) -> "Cost":
+        """So far."""
+
+        def count(name: str, **labels: str) -> int:
+            return int(self.registry.get_sample_value(f"interest_catalog_{name}_total", labels) or 0)
+
+        return Cost(
+            encoded=count("items", outcome="described"),
+            unencoded=count("items", outcome="known") + count("items", outcome="updated"),
+            requests=sum(count("model_requests", outcome=one) for one in OUTCOMES),
+            tokens=count("model_tokens", direction="in") + count("model_tokens", direction="out"),
+            remembered=count("cache_lookups", found="hit"),
+            looked_up=count("cache_lookups", found="hit") + count("cache_lookups", found="miss"),
+        )
+
     def on_request(self, outcome: str, seconds: float, tokens_in: int, tokens_out: int, estimated: bool) -> None:
         """See the observer's port. A batch of texts may take a slow model longer than a turn of the loop may."""
-        self.beat()
+        self.stir()
         super().on_request(outcome, seconds, tokens_in, tokens_out, estimated)
 
     # -- health
@@ -73,15 +107,28 @@ class CatalogMetrics(ModelMetrics):
         """The loop turns."""
         self.beat_at_s = time.monotonic()
 
+    def stir(self) -> None:
+        """Texts are being described."""
+        self.describing_at_s = time.monotonic()
+
+    def rest(self) -> None:
+        """No text is being described."""
+        self.describing_at_s = None
+
     def serve(self, settings: MetricsSettings) -> int:
         """Start the thread that serves `/metrics`, `/healthz` and `/readyz`; returns the port."""
         return serve(pages(self.registry, self._live, self._ready), settings.host, settings.port)
 
     def _live(self) -> list[Check]:
-        return [loop_check(self.beat_at_s, time.monotonic(), MAX_BEAT_AGE_S)]
+        now_s = time.monotonic()
+        silent_s = now_s - (self.describing_at_s or now_s)
+        return [
+            loop_check(self.beat_at_s, now_s, MAX_BEAT_AGE_S),
+            Check("encoder", silent_s <= MAX_BEAT_AGE_S, f"silent for {silent_s:.1f} s, at most {MAX_BEAT_AGE_S:g}"),
+        ]
 
     def _ready(self) -> list[Check]:
         return [
             *self._live(),
-            Check("waits", not self.waiting, f"for {self.waiting}" if self.waiting else "for nothing"),
+            Check("waits", not self.waits, f"for {' and '.join(sorted(self.waits)) or 'nothing'}"),
         ]

@@ -27,18 +27,19 @@ class Stopping(RetryError):  # noqa: N818  # what it is
 
 
 class Patience:
-    """Waits longer and longer, at most half a minute; meanwhile the service is alive, and not ready."""
+    """Waits longer and longer, at most half a minute; meanwhile the service is alive, and not ready. Thread-safe."""
 
-    def __init__(self, metrics: CatalogMetrics, stop: threading.Event) -> None:
-        self._metrics, self._stop = metrics, stop
+    def __init__(self, metrics: CatalogMetrics, stop: threading.Event, beat: Callable[[], None] | None = None) -> None:
+        """`beat`: told that who waits is alive; the loop of the metrics without it."""
+        self._metrics, self._stop, self._beat = metrics, stop, beat or metrics.beat
 
     def until_done(self, what: str, work: Callable[[], T]) -> T:
         """What `work` returns; `what` it needs. Raises Stopping if it is time to stop before, and what no waiting
         mends."""
 
         def say(state: RetryCallState) -> None:
-            self._metrics.beat()
-            self._metrics.waiting = what
+            self._beat()
+            self._metrics.waits.add(what)
             self._metrics.retries.labels(what).inc()
             why = str(state.outcome.exception())[:300] if state.outcome else ""
             log.warning(
@@ -54,7 +55,7 @@ class Patience:
             retry_error_cls=Stopping,
         )
         found: T = retrying(work)
-        self._metrics.waiting = ""
+        self._metrics.waits.discard(what)
         return found
 
 

@@ -10,14 +10,15 @@ from model_store.catalog.annotators import taxonomy as taxonomies
 from model_store.catalog.annotators.build import build_annotator
 from model_store.catalog.annotators.taxonomy import Taxonomy, Topic
 from model_store.catalog.encoders.build import build_encoder
+from model_store.catalog.encoders.port import TextEncoder
 from model_store.catalog.encoders.remembering import RememberingEncoder
 from stream_app.catalog.configs import annotator_config, encoder_config
 from stream_app.catalog.describe import Describer
-from stream_app.catalog.feed import ItemFeed
+from stream_app.catalog.feed import ItemFeed, ItemTexts
 from stream_app.catalog.known import Known
-from stream_app.catalog.loop import Catalog
+from stream_app.catalog.loop import Catalog, Progress
 from stream_app.catalog.metrics import CatalogMetrics
-from stream_app.catalog.patience import Patience, Stopping
+from stream_app.catalog.patience import Stopping
 from stream_app.catalog.places import Placing, ServedItems
 from stream_app.catalog.sinks import ItemHashes, KnowledgeTopic
 from stream_app.settings import Settings
@@ -33,9 +34,9 @@ def run_catalog(
     *,
     once: bool = False,
     refill_redis: bool = False,
-    report: Callable[[int, int], None] = lambda _done, _left: None,
+    report: Callable[[Progress], None] = lambda _progress: None,
 ) -> None:
-    """Serve until SIGTERM or SIGINT; with `once` until all items that there are now are described. With `refill_redis`
+    """Serve until SIGTERM or SIGINT; with `once` until the group has nothing left to describe. With `refill_redis`
     all that is known is written there first.
 
     `topics`: of the served model, which are the taxonomy where no file is given. Raises MisconfiguredError,
@@ -58,11 +59,8 @@ def catalog_of(
     """The service, which knows all that was found out before; closed at the end."""
     encoder = RememberingEncoder(build_encoder(encoder_config(settings.catalog.encoder)), settings.catalog.batch_items)
     with ExitStack() as stack:
-        taxonomy, patience = taxonomy_of(settings, topics), Patience(metrics, stop)
-        # It has the topics encoded.
-        annotator = patience.until_done(
-            "encoder",
-            lambda: stack.enter_context(build_annotator(annotator_config(settings), taxonomy, encoder, metrics)),
+        describers = stack.enter_context(
+            closing(_Describers(settings, taxonomy_of(settings, topics), encoder, metrics))
         )
         known = Known()
         others = stack.enter_context(closing(KnowledgeFeed(settings, known, metrics)))
@@ -70,12 +68,35 @@ def catalog_of(
         log.info("what was found out before is known", items=len(known), encoder=encoder.name)
         topic, hashes = stack.enter_context(closing(KnowledgeTopic(settings))), ItemHashes(settings)
         stack.enter_context(closing(hashes))
-        feed = stack.enter_context(closing(ItemFeed(settings)))
+        feed, texts = (
+            stack.enter_context(closing(ItemFeed(settings))),
+            stack.enter_context(closing(ItemTexts(settings))),
+        )
         placing = Placing(ServedItems(settings))
+        stack.callback(stop.set)  # what runs aside is not tried again
         yield Catalog(
-            feed, others, known, Describer(encoder, annotator), topic, hashes, metrics, stop, placing,
-            settings.models.poll_s,
+            feed, texts, others, known, encoder.name, describers.get, topic, hashes, metrics, stop, placing,
+            settings.models.poll_s, settings.catalog.batch_items,
         )  # fmt: skip
+
+
+class _Describers:
+    """One describer, made when it is first asked for: that asks the encoder, which may be away, for the topics."""
+
+    def __init__(self, settings: Settings, taxonomy: Taxonomy, encoder: TextEncoder, metrics: CatalogMetrics) -> None:
+        self._parts, self._encoder = (annotator_config(settings), taxonomy, encoder, metrics), encoder
+        self._stack = ExitStack()
+        self._made: Describer | None = None
+
+    def get(self) -> Describer:
+        """Raises what the encoder raises, and may be asked again then."""
+        if self._made is None:
+            annotator = self._stack.enter_context(build_annotator(*self._parts))
+            self._made = Describer(self._encoder, annotator)
+        return self._made
+
+    def close(self) -> None:
+        self._stack.close()
 
 
 def taxonomy_of(settings: Settings, topics: tuple[str, ...]) -> Taxonomy:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,6 +21,10 @@ from stream_app.commands.options import (
 from stream_app.commands.output import err
 from stream_app.commands.serving import require_topics, served_model
 
+if TYPE_CHECKING:
+    from stream_app.catalog.loop import Progress
+    from stream_app.catalog.metrics import Cost
+
 SAY_S = 3.0
 
 
@@ -34,7 +38,9 @@ def catalog(
     encoder: Annotated[
         str | None, typer.Option(metavar="KIND", help="hashing, sentence, multilingual or endpoint.")
     ] = None,
-    once: Annotated[bool, typer.Option("--once", help="End when all items that there are now are described.")] = False,
+    once: Annotated[
+        bool, typer.Option("--once", help="End when nothing is left to describe, in any of the group's processes.")
+    ] = False,
     refill_redis: Annotated[
         bool, typer.Option("--refill-redis", help="Write all that is known into Redis first; it had lost it.")
     ] = False,
@@ -80,25 +86,49 @@ def catalog(
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[int, int], None]]:
+def _progress() -> "Iterator[Callable[[Progress], None]]":
     """A bar on a terminal; elsewhere a line in the log every few seconds."""
     import time
 
     import structlog
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
 
     if err.is_terminal:
-        columns = (TextColumn("items"), BarColumn(), MofNCompleteColumn(), TextColumn("left"), TimeRemainingColumn())
-        with Progress(*columns, console=err) as bars:
-            task = bars.add_task("items", total=None)
-            yield lambda done, left: bars.update(task, completed=done, total=done + left)
-        return
-    log, said_s = structlog.get_logger(__name__), [time.monotonic(), -1.0]
+        speed, cost = TextColumn("{task.fields[speed]} left"), TextColumn("{task.fields[cost]}")
+        columns = (TextColumn("items"), BarColumn(), MofNCompleteColumn(), speed, TimeRemainingColumn(), cost)
+        with Bars(*columns, console=err) as bars:
+            task = bars.add_task("items", total=None, speed="", cost="")
 
-    def say(done: int, left: int) -> None:
-        now_s = time.monotonic()
-        if now_s - said_s[0] >= SAY_S and done != said_s[1]:
-            log.info("items", done=done, left=left)
-            said_s[:] = now_s, done
+            def show(now: "Progress") -> None:
+                bars.update(task, completed=now.done, total=now.done + now.left, cost=cost_in_words(now.cost))
+                bars.update(task, speed=f"{bars.tasks[0].speed or 0:,.0f}/s,")
+
+            yield show
+        return
+    log, said = structlog.get_logger(__name__), [(time.monotonic(), 0)]
+
+    def say(now: "Progress") -> None:
+        (then_s, then), now_s = said[-1], time.monotonic()
+        if now_s - then_s >= SAY_S and now.done != then:
+            rate = (now.done - then) / (now_s - then_s)
+            log.info(
+                "items", done=now.done, left=now.left, items_per_s=round(rate), seconds_left=round(now.left / rate),
+                cost=cost_in_words(now.cost),
+            )  # fmt: skip
+            said[:] = [(now_s, now.done)]
 
     yield say
+
+
+def cost_in_words(cost: "Cost") -> str:
+    """What the items so far have cost; of a language model only where there is one."""
+    found = []
+    if cost.encoded + cost.unencoded:
+        found.append(f"{cost.unencoded / (cost.encoded + cost.unencoded):.0%} were known")
+    if cost.looked_up:
+        found.append(
+            f"language model: {cost.requests:,} requests, {cost.tokens:,} tokens, "
+            f"{cost.remembered / cost.looked_up:.0%} remembered"
+        )
+    return "; ".join(found)

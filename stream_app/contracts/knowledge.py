@@ -1,8 +1,11 @@
 """What the knowledge topic carries: what is known of an item, one JSON object an item, keyed by item id and compacted.
 
-The catalogue service writes it; workers, the trainer and whoever else likes follow it. Of a deleted item a record stays
-that says no more than that: a tombstone would be gone some day, and with it all knowledge that the item must not be
-recommended again.
+The catalogue service writes it; workers, the trainer and whoever else likes follow it. Of a deleted item a record
+stays: a tombstone would be gone some day, and with it all knowledge that the item must not be recommended again.
+
+Which of two records about an item is the older one is told by where its producer's word stands in the items topic, not
+by the order in which they lie here and not by a clock: a process that was frozen wakes up and writes what it has found
+out about an old word, at a new time. Readers take no record that is `older_than` the one that they have.
 """
 
 import base64
@@ -33,7 +36,10 @@ class Knowledge(msgspec.Struct, frozen=True, omit_defaults=True):
         related: concepts close to it.
         source: who says topics, audience, mood and related.
         made_at: milliseconds UTC.
-        deleted: its producer has withdrawn it; everything but its id is empty.
+        deleted: its producer has withdrawn it. What users' states may have summed of it stays: encoder, origin (also
+            where the item never had another vector) and topics; nothing else does.
+        log, offset: where its producer's word stands: one partition of one items topic, and the place in it; "" where
+            nobody said. Places in two logs cannot be compared.
     """
 
     item_id: str
@@ -51,11 +57,22 @@ class Knowledge(msgspec.Struct, frozen=True, omit_defaults=True):
     related: tuple[str, ...] = ()
     source: str = ""
     deleted: bool = False
+    log: str = ""
+    offset: int = 0
+
+    def older_than(self, other: "Knowledge") -> bool:
+        """Whether this is of an earlier word on the same item than the other one."""
+        return self.log == other.log != "" and self.offset < other.offset
 
 
-def deleted(item_id: str, made_at: int) -> Knowledge:
-    """That an item was withdrawn."""
-    return Knowledge(item_id, made_at, deleted=True)
+def deleted(item_id: str, made_at: int, before: Knowledge | None = None, log: str = "", offset: int = 0) -> Knowledge:
+    """That an item was withdrawn, of which `before` was known."""
+    gone = Knowledge(item_id, made_at, deleted=True, log=log, offset=offset)
+    if before is None:
+        return gone
+    return msgspec.structs.replace(
+        gone, encoder=before.encoder, origin=before.origin or before.vector, topics=before.topics
+    )
 
 
 _encoder = msgspec.json.Encoder()

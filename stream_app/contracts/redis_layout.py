@@ -146,6 +146,11 @@ def every_recommendation(generation: int = FIRST) -> bytes:
     return _opening(_REC, generation) + b"*" + _CLOSE
 
 
+def every_place(generation: int = FIRST) -> bytes:
+    """Pattern of where a generation's model has each item, for SCAN; the first one's are all items' hashes."""
+    return _opening(_ITEM, generation) + b"*" + _CLOSE
+
+
 def _opening(kind: bytes, generation: int) -> bytes:
     return kind + prefix_of(generation).encode() + _OPEN
 

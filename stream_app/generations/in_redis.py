@@ -1,6 +1,7 @@
-"""What Redis has of a generation: its users, their latest recommendations, and whether it serves."""
+"""What Redis has of a generation: its users, their latest recommendations, where it has the items, and whether it
+serves."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any
@@ -9,9 +10,11 @@ from redis import Redis, RedisCluster
 
 from stream_app.access import redis_options
 from stream_app.contracts import generations
-from stream_app.contracts.generations import SERVING_KEY, Serving
+from stream_app.contracts.generations import FIRST, SERVING_KEY, Serving
 from stream_app.contracts.redis_layout import (
     Field,
+    PlaceField,
+    every_place,
     every_recommendation,
     everybody,
     interest_key,
@@ -78,15 +81,26 @@ def with_interests(client: Any, generation: int, some: Sequence[bytes]) -> list[
 
 
 def forget(client: Any, generation: int) -> int:
-    """Delete all keys of a generation; returns how many."""
+    """Delete all keys of a generation; returns how many. Where the first one has the items stands in hashes that say
+    what is known of them: from those it goes, and they stay."""
     gone = int(client.delete(model_key(generation)))
     for pattern in (everybody(generation), every_recommendation(generation)):
-        for keys in _batched(client.scan_iter(match=pattern, count=KEYS_AT_ONCE)):
-            pipeline = client.pipeline(transaction=False)
-            for key in keys:
-                pipeline.delete(key)
-            gone += sum(pipeline.execute())
+        gone += _each(client, pattern, lambda pipeline, key: pipeline.delete(key))
+    if generation != FIRST:
+        return gone + _each(client, every_place(generation), lambda pipeline, key: pipeline.delete(key))
+    _each(client, every_place(generation), lambda pipeline, key: pipeline.hdel(key, *PlaceField))
     return gone
+
+
+def _each(client: Any, pattern: bytes, command: Callable[[Any, bytes], Any]) -> int:
+    """Sum of what the command returns for the keys."""
+    found = 0
+    for keys in _batched(client.scan_iter(match=pattern, count=KEYS_AT_ONCE)):
+        pipeline = client.pipeline(transaction=False)
+        for key in keys:
+            command(pipeline, key)
+        found += sum(pipeline.execute())
+    return found
 
 
 def _batched(many: Any) -> Iterator[list[Any]]:

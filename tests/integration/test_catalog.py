@@ -1,103 +1,27 @@
 """The catalogue service beside a real Kafka and Redis: what becomes of items, and what a crash or an outage costs."""
 
 import json
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import redis
-from confluent_kafka import Producer
 
-from model_store.catalog.annotators.taxonomy import Topic
 from model_store.catalog.encoders.hashing import HashingEncoder
-from model_store.catalog.encoders.port import Float32
-from model_store.catalog.errors import RefusedError, UnavailableError
 from model_store.items import load_items
 from model_store.registry import ModelRegistry
-from stream_app.catalog import start
-from stream_app.catalog.loop import Catalog
-from stream_app.catalog.metrics import CatalogMetrics
 from stream_app.client import InterestReader
-from stream_app.contracts.knowledge import Knowledge, decode, unpacked
+from stream_app.contracts.knowledge import unpacked
 from stream_app.local import LocalKafka
-from stream_app.settings import Settings
 from tests.bench.ground import unique
 from tests.bench.model import VERSION, catalogue_model
+from tests.failure.catalogue import Encoder, World
 from tests.failure.crew import make_topics, member_settings
 from tests.failure.found import read_topic
 from tests.failure.service import wait_for
 
 pytestmark = pytest.mark.parametrize("redis_server", ["valkey"], indirect=True, scope="session")
-
-TOPICS = ("Drama", "War")
-
-
-@dataclass
-class Encoder:
-    """The hashing encoder, that counts, and fails when told to."""
-
-    name: str = "hashing:64"
-    texts: list[str] = field(default_factory=list)
-    away: int = 0
-    _inner: HashingEncoder = field(default_factory=lambda: HashingEncoder(64))
-
-    @property
-    def dimension(self) -> int:
-        return 64
-
-    def encode(self, texts: Sequence[str]) -> Float32:
-        if self.away:
-            self.away -= 1
-            raise UnavailableError("away")
-        if any("Unspeakable" in text for text in texts):
-            raise RefusedError("no")
-        self.texts += texts
-        return self._inner.encode(texts)
-
-
-@dataclass
-class World:
-    settings: Settings
-    encoder: Encoder
-    metrics: CatalogMetrics = field(default_factory=CatalogMetrics)
-    producer: Producer = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.producer = Producer({"bootstrap.servers": self.settings.kafka.bootstrap, "log_level": 3})
-
-    def say(self, item: str, /, **fields: object) -> None:
-        self.say_raw(item.encode(), json.dumps({"item_id": item, "title": item.title(), **fields}).encode())
-
-    def say_raw(self, key: bytes | None, value: bytes | None) -> None:
-        self.producer.produce(self.settings.kafka.topics.items, value, key)
-        assert not self.producer.flush(30)
-
-    @contextmanager
-    def service(self) -> Iterator[Catalog]:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(start, "build_encoder", lambda _config: self.encoder)
-            with start.catalog_of(self.settings, TOPICS, self.metrics, threading.Event()) as catalog:
-                yield catalog
-
-    def work_off(self) -> None:
-        with self.service() as catalog:
-            catalog.run(once=True)
-
-    def knowledge(self) -> dict[str, Knowledge]:
-        records = read_topic(self.settings.kafka.bootstrap, self.settings.kafka.topics.knowledge)
-        return {(record.key() or b"").decode(): decode(record.value() or b"") for record in records}
-
-    def in_redis(self, item: str) -> dict[bytes, bytes]:
-        with redis.Redis.from_url(self.settings.redis.url.get_secret_value()) as client:
-            found: dict[bytes, bytes] = client.hgetall(f"item:{{{item}}}")
-            return found
-
-    def count(self, outcome: str) -> float:
-        return float(self.metrics.items.labels(outcome)._value.get())
 
 
 @pytest.fixture
@@ -133,8 +57,7 @@ def test_what_was_found_out_before_costs_nothing_and_an_edit_keeps_what_states_s
     world.say("b", creator_id="somebody")
     world.say("b", creator_id="somebody")
     world.work_off()
-    texts = [text for text in world.encoder.texts if text not in TOPICS_TEXTS]
-    assert sorted(texts) == ["A", "A. Now with more words.", "B"]
+    assert sorted(world.described) == ["A", "A. Now with more words.", "B"]
     known = world.knowledge()
     assert known["a"].origin == first != known["a"].vector
     assert known["b"].creator_id == "somebody"
@@ -196,20 +119,18 @@ def test_a_text_that_the_encoder_refuses_is_known_without_a_vector(world: World)
 
 def test_an_encoder_that_is_away_is_waited_for(world: World) -> None:
     world.say("a")
-    world.encoder.away = 1  # at the start, when the topics of the taxonomy are encoded
-    with world.service() as catalog:
-        world.encoder.away = 2
-        catalog.run(once=True)
+    world.encoder.away = 3  # first when the topics of the taxonomy are encoded
+    world.work_off()
     assert set(world.knowledge()) == {"a"}
     assert world.metrics.retries.labels("encoder")._value.get() == 3
-    assert not world.metrics.waiting
+    assert not world.metrics.waits
 
 
 def test_killed_between_publishing_and_committing_it_encodes_nothing_twice(world: World) -> None:
     for number in range(20):
         world.say(f"i{number}")
 
-    def die() -> None:
+    def die(_offsets: object) -> None:
         raise KeyboardInterrupt
 
     with world.service() as catalog:
@@ -219,25 +140,16 @@ def test_killed_between_publishing_and_committing_it_encodes_nothing_twice(world
     assert len(world.encoder.texts) >= 2  # the batch that was under way, in whole
     world.work_off()
     assert len(world.knowledge()) == 20
-    texts = [text for text in world.encoder.texts if text not in TOPICS_TEXTS]
-    assert sorted(texts) == sorted(f"I{number}" for number in range(20))
-
-
-TOPICS_TEXTS = {Topic(name, name).text() for name in TOPICS}
+    assert sorted(world.described) == sorted(f"I{number}" for number in range(20))
 
 
 def test_redis_away_holds_items_up_and_loses_none(world: World) -> None:
     world.say("held up")
     lost = world.settings.redis.model_copy(update={"url": type(world.settings.redis.url)("redis://127.0.0.1:1/0")})
     away = replace(world, settings=world.settings.model_copy(update={"redis": lost}))
-    with away.service() as catalog:
-        running = threading.Thread(target=catalog.run)
-        running.start()
-        wait_for("it to wait for Redis", lambda: away.metrics.waiting == "redis" or None)
+    with away.running():
+        wait_for("it to wait for Redis", lambda: away.metrics.waits == {"redis"} or None)
         assert not [check for check in away.metrics._ready() if check.name == "waits" and check.passed]
-        catalog._stop.set()
-        running.join(30)
-        assert not running.is_alive()
     assert not world.in_redis("held up")
     world.work_off()  # its offset was not committed
     assert world.in_redis("held up")[b"title"] == b"Held Up"

@@ -146,3 +146,52 @@ def test_what_the_model_knows_stays_and_what_is_deleted_is_hidden(model: Interes
     gone = shelf.put_into(model)
     assert np.flatnonzero(np.isinf(gone.index.bias)).tolist() == [3]
     assert gone.writes.rows(hash_ids(["new"]).hash).tolist() == [len(model.writes)]
+
+
+def said(offset: int, log: str = "topic-0", title: str = "") -> Knowledge:
+    return Knowledge("a", 1, title=title or f"{offset}", log=log, offset=offset)
+
+
+def test_of_two_words_on_an_item_the_later_one_counts_in_whatever_order_they_are_told() -> None:
+    log, random = "topic-0", np.random.default_rng(3)
+    words = [said(offset) if random.random() < 0.6 else deleted("a", 1, None, log, offset) for offset in range(8)]
+    for _ in range(200):
+        shelf, heard = Shelf(SPACE, TOPICS), []
+        for number in random.permutation(len(words))[: random.integers(1, len(words) + 1)].tolist():
+            heard.append(number)
+            last = words[max(heard)]
+            told = shelf.take(b"a", encode(words[number]))
+            assert told == ("a" if number == max(heard) else None)
+            assert shelf.told().titles == ([] if last.deleted else [last.title])
+            assert shelf.deleted_of(["a"]) == (["a"] if last.deleted else [])
+
+
+def test_the_same_word_and_one_from_another_log_or_from_nowhere_are_taken() -> None:
+    shelf = Shelf(SPACE, TOPICS)
+    for one in (
+        said(5),
+        said(5, title="again"),
+        said(1, "other-0"),
+        said(0, "", "nowhere"),
+        said(2),
+        said(3, "other-0"),
+    ):
+        take(shelf, one)
+        assert shelf.told().titles == [one.title]
+
+
+def test_a_deletion_that_was_not_met_before_says_what_states_have_summed(model: InterestModel) -> None:
+    first, second = vector(), vector()
+    described = Knowledge("new", 1, encoder="e", vector=packed(second), origin=packed(first), topics={"War": 1.0})
+    lived, met = Shelf(SPACE, model.topics), Shelf(SPACE, model.topics)
+    take(lived, described)
+    take(met, deleted("new", 2, described))
+    assert (len(met), met.told().ids) == (0, [])
+    np.testing.assert_array_equal(
+        lived.put_into_writes(model.writes).vectors, met.put_into_writes(model.writes).vectors
+    )
+    assert len(met.put_into_writes(model.writes)) == len(model.writes) + 1
+    # Of one that never had another text its only one is kept; where that is no vector the deletion counts all the same.
+    assert deleted("a", 2, Knowledge("a", 1, encoder="e", vector="v")).origin == "v"
+    take(met, deleted("broken", 2, Knowledge("broken", 1, encoder="e", vector=packed(np.ones(3, np.float32)))))
+    assert met.deleted_of(["broken"]) == ["broken"]
