@@ -94,6 +94,7 @@ def export(parts: ModelParts, folder: Path, version: str) -> None:
         parts.made,
         time.time_ns() // 1_000_000,
         parts.network.interest_count,
+        decays.context_half_life_ms,
     )
     (folder / CARD).write_bytes(msgspec.json.format(msgspec.json.encode(card)))
     manifest.write(folder, version)

@@ -24,7 +24,7 @@ def folder(tmp_path: Path) -> Path:
     vectors = rng.normal(size=(3, DIM)).astype(np.float32)
     index = ItemIndex.of(("a", "b", "c"), ("A", "B", "C"), vectors, vectors[:, 0], np.eye(3, 2, dtype=np.float32))
     writes = WriteTable(index.hashes, vectors * 2, rng.normal(size=(3, FACET_DIM)).astype(np.float32))
-    decays = Decays((1.0, 2.0, 3.0), (4.0, 5.0), 6.0)
+    decays = Decays((1.0, 2.0, 3.0), (4.0, 5.0), 6.0, 7.0)
     export(ModelParts(5, ("x", "y"), decays, writes, ReadoutNetwork(2, 0), index, {}), tmp_path / "model", "v9")
     return tmp_path / "model"
 
@@ -32,7 +32,7 @@ def folder(tmp_path: Path) -> Path:
 def test_a_model_comes_back_as_it_was_exported(folder: Path) -> None:
     model = load_model(folder)
     assert (model.version, model.generation, model.topics) == ("v9", 5, ("x", "y"))
-    assert model.decays == Decays((1.0, 2.0, 3.0), (4.0, 5.0), 6.0)
+    assert model.decays == Decays((1.0, 2.0, 3.0), (4.0, 5.0), 6.0, 7.0)
     assert model.index.titles == ("A", "B", "C")
     np.testing.assert_array_equal(model.writes.vectors, model.index.vectors * 2)
 

@@ -11,6 +11,7 @@ from model_store.encoder.columns import (
     BANK,
     BLEND,
     CONTENT,
+    CONTEXT,
     FEATURES,
     FOLLOWED,
     INTEREST,
@@ -50,7 +51,7 @@ def _features(count: int, seed: int = 0, followees: int = 3) -> columns.Float32:
 
 
 def test_columns_cover_a_feature_row_once() -> None:
-    names = [BANK, CONTENT, SOCIAL, WEIGHTS, FOLLOWED]
+    names = [BANK, CONTENT, SOCIAL, WEIGHTS, FOLLOWED, CONTEXT]
     covered = [index for part in names for index in range(FEATURES)[part]]
     assert covered == list(range(FEATURES))
 

@@ -58,6 +58,7 @@ class Stream:
                 event=(number + 1).astype(np.uint64),
                 item=hash_ids([ids[at] for at in self._at]).hash,
                 value=np.zeros(USERS, np.float32),
+                region=np.zeros(USERS, np.uint8),
                 event_ids=[""] * USERS,
             )
             out.append(observe(self.arena, batch, self._parts.writes, self._parts.decays))
