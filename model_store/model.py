@@ -128,7 +128,7 @@ def load_parts(folder: Path) -> ModelParts:
         card.topics,
         card.decays,
         writes=read_writes(folder),
-        network=restored_network(folder, len(card.topics), card.interests),
+        network=restored_network(folder, len(card.topics), card.interests, context=card.decays.keeps_context),
         index=ItemIndex.load(folder),
         made=card.made,
     )

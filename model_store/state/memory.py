@@ -43,6 +43,10 @@ class Decays:
             raise ValueError(f"the context's half-life must be positive, or 0 for none, got {self}")
 
     @property
+    def keeps_context(self) -> bool:
+        return self.context_half_life_ms > 0
+
+    @property
     def rank_steps(self) -> npt.NDArray[np.float64]:
         """float64 [RANK_LANES]: what a rank lane is multiplied by at each click."""
         return 2.0 ** (-1.0 / np.asarray(self.rank_half_lives_events, np.float64))
@@ -52,7 +56,7 @@ class Decays:
         """float64 [TIME_LANES + 2]: halvings per millisecond of the time lanes, the content lane and the context, whose
         rate is 0 where there is none."""
         lanes = 1.0 / np.asarray([*self.time_half_lives_ms, self.content_half_life_ms], np.float64)
-        return np.append(lanes, 1.0 / self.context_half_life_ms if self.context_half_life_ms else 0.0)
+        return np.append(lanes, 1.0 / self.context_half_life_ms if self.keeps_context else 0.0)
 
 
 @kernel
