@@ -28,11 +28,14 @@ class Card(msgspec.Struct, frozen=True):
     made: dict[str, Any] = {}
     made_at_ms: int = 0
     interests: int = 1
+    context_half_life_ms: float = 0.0
 
     @property
     def decays(self) -> Decays:
         """The half-lives, as `state.advance` takes them."""
-        return Decays(self.rank_half_lives_events, self.time_half_lives_ms, self.content_half_life_ms)
+        return Decays(
+            self.rank_half_lives_events, self.time_half_lives_ms, self.content_half_life_ms, self.context_half_life_ms
+        )
 
 
 def read_card(folder: Path) -> Card:

@@ -94,6 +94,7 @@ def export(parts: ModelParts, folder: Path, version: str) -> None:
         parts.made,
         time.time_ns() // 1_000_000,
         parts.network.interest_count,
+        decays.context_half_life_ms,
     )
     (folder / CARD).write_bytes(msgspec.json.format(msgspec.json.encode(card)))
     manifest.write(folder, version)
@@ -127,7 +128,7 @@ def load_parts(folder: Path) -> ModelParts:
         card.topics,
         card.decays,
         writes=read_writes(folder),
-        network=restored_network(folder, len(card.topics), card.interests),
+        network=restored_network(folder, len(card.topics), card.interests, context=card.decays.keeps_context),
         index=ItemIndex.load(folder),
         made=card.made,
     )

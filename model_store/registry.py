@@ -48,6 +48,7 @@ class HalfLives(msgspec.Struct, frozen=True):
     rank_half_lives_events: tuple[float, ...] = ()
     time_half_lives_ms: tuple[float, ...] = ()
     content_half_life_ms: float = 0.0
+    context_half_life_ms: float = 0.0
 
 
 class Notes(HalfLives, frozen=True):
@@ -58,7 +59,9 @@ class Notes(HalfLives, frozen=True):
 
     @property
     def half_lives(self) -> HalfLives:
-        return HalfLives(self.rank_half_lives_events, self.time_half_lives_ms, self.content_half_life_ms)
+        return HalfLives(
+            self.rank_half_lives_events, self.time_half_lives_ms, self.content_half_life_ms, self.context_half_life_ms
+        )
 
 
 @dataclass(frozen=True)

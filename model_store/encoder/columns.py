@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from model_store.state.context import CONTEXT_WIDTH
 from model_store.state.features import FEATURES
 from model_store.state.layout import DIM, FACET_DIM, LANES
 
@@ -13,6 +14,7 @@ CONTENT = slice(BANK.stop, BANK.stop + FACET_DIM)
 SOCIAL = slice(CONTENT.stop, CONTENT.stop + DIM)
 WEIGHTS = slice(SOCIAL.stop, SOCIAL.stop + LANES + 1)  # log-weights of the bank and of content
 FOLLOWED = slice(WEIGHTS.stop, WEIGHTS.stop + 1)  # that of the followees
+CONTEXT = slice(FOLLOWED.stop, FOLLOWED.stop + CONTEXT_WIDTH)  # hours, weekdays and regions, see `state/context.py`
 
 FACETS = ("behaviour", "social", "content")
 VECTORS = (len(FACETS) + 1) * DIM
@@ -90,6 +92,7 @@ __all__ = [
     "BANK",
     "BLEND",
     "CONTENT",
+    "CONTEXT",
     "FACETS",
     "FEATURES",
     "FOLLOWED",

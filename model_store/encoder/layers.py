@@ -47,5 +47,5 @@ def ones(size: int) -> Any:
     return tf.Variable(np.ones(size, np.float32))
 
 
-def zeros(size: int) -> Any:
-    return tf.Variable(np.zeros(size, np.float32))
+def zeros(*shape: int) -> Any:
+    return tf.Variable(np.zeros(shape, np.float32))

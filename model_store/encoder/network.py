@@ -1,12 +1,12 @@
 """The readout: from what a state remembers to what a user wants now.
 
-    bank lanes (each normalised) | content | log-weights ─ gated linear ─ 2 gated blocks ─ norm ── own
+    bank lanes (each normalised) | content | log-weights | context ─ gated linear ─ 2 gated blocks ─ norm ── own
     bank lanes ────────────────────────────────────────────────────────────────────── linear ── behaviour
     content ───────────────────────────────────────────────────────────────────────── linear ── content
     social ────────────────────────────────────────────────────────────────────────── linear ── social
     own + pull * (social - own), where pull = sigmoid(linear of all log-weights) ─────────────── vector
     vector | content ──────────────────────────────────────────────────────── linear, softmax ── topics
-    vector | log-weights ──────────────────────────────────────────────────────────── linear ── blend
+    vector | log-weights | context ────────────────────────────────────────────────── linear ── blend
     (before the norm) ──── for each further interest a gated block of its own, norm ── vector, log weight
 
 `vector`, `behaviour`, `content` and `social` are each trained to give the next item a high dot product, so their dots
@@ -18,7 +18,8 @@ With several interests (an option) an item scores by all of them, log sum exp(lo
 need not be one in between. The first one's vector is `vector`.
 
 `blend` says how much of a score is to come from what is popular now and from what follows what. It starts at zero and
-is learnt from the stream (`training.online`), where there is a now.
+is learnt from the stream (`training.online`), where there is a now. So is what the context is worth (hours, weekdays,
+regions), which is read where a generation's states keep it; its weights begin at zero, too.
 
 Gated blocks: Shazeer, GLU Variants Improve Transformer, 2020. Norm: Zhang and Sennrich, Root Mean Square Layer
 Normalization, 2019.
@@ -29,15 +30,29 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from model_store.encoder.columns import BANK, BLEND, CONTENT, FEATURES, FOLLOWED, INTEREST, SOCIAL, VECTORS, WEIGHTS
+from model_store.encoder.columns import (
+    BANK,
+    BLEND,
+    CONTENT,
+    CONTEXT,
+    FEATURES,
+    FOLLOWED,
+    INTEREST,
+    SOCIAL,
+    VECTORS,
+    WEIGHTS,
+)
 from model_store.encoder.layers import Drop, gated, normalised, nothing_dropped, ones, weights, zeros
 from model_store.encoder.runtime import tf
+from model_store.state.context import CONTEXT_WIDTH
 from model_store.state.layout import DIM, FACET_DIM, LANES
 
 _HIDDEN = 128
 _BLOCKS = 2
 _LOG_2 = 0.6931472  # log1p of one followee
 _PULL_OF_NOTHING, _PULL_BY_LOG_WEIGHT = 1.0, -0.5
+_CONTEXT_SCALE = np.full(CONTEXT_WIDTH, 2.0, np.float32)
+_CONTEXT_SCALE[-3:] = 0.5  # logarithms
 _FUSED_WIDTH = LANES * DIM + FACET_DIM + LANES + 1
 
 
@@ -54,12 +69,13 @@ class ReadoutNetwork(tf.Module):
     `trainable_variables` are the weights; `outputs` is what is exported.
     """
 
-    def __init__(self, topics: int, seed: int, interests: int = 1) -> None:
-        """Raises ValueError for more topics than the content lane has room for."""
+    def __init__(self, topics: int, seed: int, interests: int = 1, *, context: bool = False) -> None:
+        """`context`: read hours, weekdays and regions. Raises ValueError for more topics than the content lane has room
+        for."""
         super().__init__(name="readout")
         if topics > FACET_DIM:
             raise ValueError(f"at most {FACET_DIM} topics fit the content lane, got {topics}")
-        self.topic_count, self.interest_count = topics, interests
+        self.topic_count, self.interest_count, self.reads_context = topics, interests, context
         self.traces = 0
         rng = np.random.default_rng(seed)
         self._gate_in = weights(rng, _FUSED_WIDTH, 2 * _HIDDEN)
@@ -74,16 +90,18 @@ class ReadoutNetwork(tf.Module):
         self._content_bias = zeros(DIM)
         self._topics = weights(rng, DIM + 2 * FACET_DIM, topics)
         self._topics_bias = zeros(topics)
-        self._blend = tf.Variable(np.zeros((DIM + LANES + 1, BLEND), np.float32))
+        self._blend = zeros(DIM + LANES + 1, BLEND)
         self._blend_bias = zeros(BLEND)
         self._further = [_Head(rng) for _ in range(interests - 1)]
         self._social = tf.Variable(np.eye(DIM, dtype=np.float32))
+        self._context = [zeros(CONTEXT_WIDTH, 2 * _HIDDEN), zeros(CONTEXT_WIDTH, BLEND)] if context else []
         self._pull, self._pull_bias = tf.Variable(_usual_pull()), tf.Variable([_PULL_OF_NOTHING])
 
     @property
     def history_weights(self) -> list[Any]:
-        """The weights that histories alone can train: all but those of the blend and of follows."""
-        others = {id(weight) for weight in (self._blend, self._blend_bias, *self.following_weights)}
+        """The weights that histories alone can train: all but those of the blend, of the context and of follows."""
+        of_stream = (self._blend, self._blend_bias, *self._context)
+        others = {id(weight) for weight in (*of_stream, *self.following_weights)}
         return [weight for weight in self.trainable_variables if id(weight) not in others]
 
     @property
@@ -113,7 +131,10 @@ class ReadoutNetwork(tf.Module):
         fused = tf.concat(
             [normalised_lanes(features), normalised(features[:, CONTENT]), 0.5 * features[:, WEIGHTS]], axis=1
         )
-        hidden = gated(dropped(fused) @ self._gate_in + self._bias_in)
+        wide = dropped(fused) @ self._gate_in + self._bias_in
+        if self.reads_context:
+            wide += _context(features) @ self._context[0]
+        hidden = gated(wide)
         stream = dropped(hidden) @ self._gate_out + self._bias_out
         for gain, wide, narrow in self._blocks:
             stream += dropped(gated((normalised(stream) * gain) @ wide)) @ narrow
@@ -148,7 +169,8 @@ class ReadoutNetwork(tf.Module):
 
     def blend(self, features: Any, vector: Any) -> Any:
         """float32 [n, BLEND]: weights of the popularity columns and of transitions, of which nothing is bounded."""
-        return tf.concat([vector, features[:, WEIGHTS]], axis=1) @ self._blend + self._blend_bias
+        blend = tf.concat([vector, features[:, WEIGHTS]], axis=1) @ self._blend + self._blend_bias
+        return blend + _context(features) @ self._context[1] if self.reads_context else blend
 
     def begin_blend(self, weights: Sequence[float]) -> bool:
         """Give the popularity columns these weights for everybody, unless a blend was learnt before: then False."""
@@ -197,6 +219,11 @@ def normalised_lanes(features: Any) -> Any:
     """float32 [n, LANES * DIM]: each lane's mean brought to the same size; its weight is told apart."""
     lanes = tf.reshape(features[:, BANK], [-1, LANES, DIM])
     return tf.reshape(normalised(lanes), [-1, LANES * DIM])
+
+
+def _context(features: Any) -> Any:
+    """float32 [n, CONTEXT_WIDTH] of about the same size in all columns."""
+    return features[:, CONTEXT] * _CONTEXT_SCALE
 
 
 def _usual_pull() -> np.ndarray[Any, np.dtype[np.float32]]:

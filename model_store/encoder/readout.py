@@ -37,9 +37,9 @@ def export_readout(network: ReadoutNetwork, folder: Path) -> None:
         (folder / _LITE).write_bytes(converter.convert())
 
 
-def restored_network(folder: Path, topics: int, interests: int) -> ReadoutNetwork:
+def restored_network(folder: Path, topics: int, interests: int, *, context: bool = False) -> ReadoutNetwork:
     """The network that `export_readout` wrote, to be trained further. Compare checksums first."""
-    network = ReadoutNetwork(topics, 0, interests)
+    network = ReadoutNetwork(topics, 0, interests, context=context)
     saved = tf.train.Checkpoint(network=network).read(str(folder / _GRAPH / "variables" / "variables"))
     saved.assert_existing_objects_matched().expect_partial()
     return network

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model_store.kernels import kernel
-from model_store.state import seen, windows
+from model_store.state import context, seen, windows
 from model_store.state.arena import Arena
 from model_store.state.batch import EventBatch
 from model_store.state.layout import (
@@ -33,6 +33,7 @@ from model_store.state.writes import WriteTable, hashed_vector
 
 _CLICK, _FOLLOW, _RATING, _ERASURE = (int(kind) for kind in Kind)
 _APPLIED, _REPLAYED = int(Outcome.APPLIED), int(Outcome.REPLAYED)
+_CONTENT_RATE, _CONTEXT_RATE = TIME_LANES, TIME_LANES + 1  # places in `Decays.time_rates`
 _DUPLICATE, _FORGOTTEN, _SUPERSEDED = int(Outcome.DUPLICATE), int(Outcome.FORGOTTEN), int(Outcome.SUPERSEDED)
 
 
@@ -73,6 +74,7 @@ def advance(
         batch.event,
         batch.item,
         batch.value,
+        batch.region,
         writes.item_hashes,
         writes.slots,
         writes.vectors,
@@ -89,7 +91,7 @@ def advance(
 
 @kernel
 def _advance(  # type: ignore[no-untyped-def]
-    records, dirty, stamp, base, rows, kind, offset, ts_ms, event, item, value,
+    records, dirty, stamp, base, rows, kind, offset, ts_ms, event, item, value, region,
     item_hashes, slots, vectors, content, scale, rank_steps, time_rates,
     outcome, touched, last_event,
 ):  # fmt: skip
@@ -110,7 +112,7 @@ def _advance(  # type: ignore[no-untyped-def]
                 load_vector(vectors, known, scale, item[i], vector)
                 facet = content[known] if known >= 0 else unknown
                 if kind[i] == _CLICK:
-                    _click(record, ts_ms[i], item[i], value[i], vector, facet, rank_steps, time_rates)
+                    _click(record, ts_ms[i], item[i], value[i], region[i], vector, facet, rank_steps, time_rates)
                 else:
                     result = _rate(record, ts_ms[i], item[i], value[i], known >= 0, scale, vector, facet, time_rates)
             elif kind[i] == _FOLLOW:
@@ -154,13 +156,14 @@ def load_vector(vectors, row, scale, item, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _click(record, ts_ms, item, dwell_ms, vector, facet, rank_steps, time_rates):  # type: ignore[no-untyped-def]
+def _click(record, ts_ms, item, dwell_ms, region, vector, facet, rank_steps, time_rates):  # type: ignore[no-untyped-def]
     for lane in range(RANK_LANES):
         step = np.float32(rank_steps[lane])
         for d in range(DIM):
             record.rank[lane, d] = record.rank[lane, d] * step + vector[d]
         record.rank_weight[lane] = record.rank_weight[lane] * step + np.float32(1.0)
     write(record, ts_ms, 1.0, 1.0, vector, facet, time_rates)
+    context.count_click(record, ts_ms, region, time_rates[_CONTEXT_RATE])
     windows.add(record, ts_ms, 1, np.int64(dwell_ms), 0, 0, 0)
     record.ring[record.clicks % RING] = item
     record.clicks += 1
@@ -192,7 +195,7 @@ def _write_content(record, age_ms, gain, weight, facet, time_rates):  # type: ig
     for d in range(FACET_DIM):
         known |= facet[d] != 0
     if known:
-        factor = 2.0 ** (-age_ms * time_rates[TIME_LANES])
+        factor = 2.0 ** (-age_ms * time_rates[_CONTENT_RATE])
         for d in range(FACET_DIM):
             record.content[d] += np.float32(gain * factor) * facet[d]
         record.content_weight += np.float32(weight * factor)
@@ -205,10 +208,11 @@ def decay(record, age_ms, time_rates):  # type: ignore[no-untyped-def]
         for d in range(DIM):
             record.time[lane, d] *= factor
         record.time_weight[lane] *= factor
-    factor = np.float32(2.0 ** (-age_ms * time_rates[TIME_LANES]))
+    factor = np.float32(2.0 ** (-age_ms * time_rates[_CONTENT_RATE]))
     for d in range(FACET_DIM):
         record.content[d] *= factor
     record.content_weight *= factor
+    context.fade(record, age_ms, time_rates[_CONTEXT_RATE])
 
 
 @kernel
@@ -313,6 +317,7 @@ def _clear(record):  # type: ignore[no-untyped-def]
     record.rank[:], record.rank_weight[:] = np.float32(0), np.float32(0)
     record.time[:], record.time_weight[:] = np.float32(0), np.float32(0)
     record.content[:], record.content_weight = np.float32(0), 0
+    context.clear(record)
     record.bucket_head[:] = np.int32(0)
     record.bucket_clicks[:], record.bucket_dwell_ms[:] = np.uint16(0), np.uint32(0)
     record.bucket_ratings[:], record.bucket_rating_sum[:] = np.uint16(0), np.int32(0)

@@ -10,6 +10,7 @@ from model_store.state.layout import Kind
 
 Int8 = npt.NDArray[np.int8]
 Int64 = npt.NDArray[np.int64]
+UInt8 = npt.NDArray[np.uint8]
 UInt64 = npt.NDArray[np.uint64]
 Float32 = npt.NDArray[np.float32]
 
@@ -27,6 +28,7 @@ class EventBatch:
         item: uint64 [n], hash of the item id; of the target's type and id for a follow; 0 for an erasure.
         value: float32 [n]. Click: dwell in ms, 0 where unknown. Rating: 0..1 of its scale, NaN withdraws.
             Follow: 1, unfollow: 0. Erasure: 0.
+        region: uint8 [n], of a click `context.region_bins` of where it came from; 0 where unknown.
         event_ids: n event ids, for the trigger of a recommendation.
     """
 
@@ -37,6 +39,7 @@ class EventBatch:
     event: UInt64
     item: UInt64
     value: Float32
+    region: UInt8
     event_ids: list[str]
 
     def __len__(self) -> int:
@@ -52,6 +55,7 @@ class EventBatch:
             event=self.event[start:stop],
             item=self.item[start:stop],
             value=self.value[start:stop],
+            region=self.region[start:stop],
             event_ids=self.event_ids[start:stop],
         )
 
@@ -65,6 +69,7 @@ class EventBatch:
             event=self.event[places],
             item=self.item[places],
             value=self.value[places],
+            region=self.region[places],
             event_ids=[self.event_ids[place] for place in places.tolist()],
         )
 
@@ -85,6 +90,7 @@ class EventBatch:
             event=np.concatenate([batch.event for batch in batches]),
             item=np.concatenate([batch.item for batch in batches]),
             value=np.concatenate([batch.value for batch in batches]),
+            region=np.concatenate([batch.region for batch in batches]),
             event_ids=[name for batch in batches for name in batch.event_ids],
         )
 

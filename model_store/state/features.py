@@ -1,19 +1,25 @@
-"""What the model reads of a state: means of the lanes, how much stands behind them, and whom the user follows."""
+"""What the model reads of a state: means of the lanes, how much stands behind them, whom the user follows, and when and
+where the user clicks."""
 
 import numpy as np
 import numpy.typing as npt
 
 from model_store.kernels import kernel
+from model_store.state import context
+from model_store.state.context import CONTEXT_WIDTH
 from model_store.state.layout import DIM, FACET_DIM, LANES, RANK_LANES, TIME_LANES
 
 SOCIAL_WIDTH = DIM + 1
-FEATURES = LANES * DIM + FACET_DIM + DIM + LANES + 2
-"""Length of a feature row: rank lanes, time lanes, content, social, then log1p of each of their weights."""
+FEATURES = LANES * DIM + FACET_DIM + DIM + LANES + 2 + CONTEXT_WIDTH
+"""Length of a feature row: rank lanes, time lanes, content, social, then log1p of each of their weights, and the
+context."""
 
 MIN_WEIGHT = 1e-3
 """A mean is sum / max(weight, MIN_WEIGHT): what has faded to nothing reads as nothing, not as noise."""
 
 _SOCIAL, _WEIGHTS = LANES * DIM + FACET_DIM, LANES * DIM + FACET_DIM + DIM
+_CONTEXT = FEATURES - CONTEXT_WIDTH
+_FOLLOWED = _CONTEXT - 1
 
 Float32 = npt.NDArray[np.float32]
 
@@ -32,7 +38,21 @@ def features(records: npt.NDArray[np.void], rows: npt.NDArray[np.int64], social:
 def put_social(rows: Float32, social: Float32 | None) -> None:
     """Write the social columns of feature rows, float32 [n, FEATURES]; zeros without any."""
     rows[:, _SOCIAL:_WEIGHTS] = 0 if social is None else social[:, :DIM]
-    rows[:, -1] = 0 if social is None else social[:, DIM]
+    rows[:, _FOLLOWED] = 0 if social is None else social[:, DIM]
+
+
+def put_context(
+    rows: Float32, records: npt.NDArray[np.void], of: npt.NDArray[np.int64], now_ms: npt.NDArray[np.int64]
+) -> None:
+    """Write the context columns of feature rows, float32 [n, FEATURES], of the users in `of`. `now_ms`, int64 [n], is
+    in the place of the time of each one's last event."""
+    _contexts(records, of, now_ms, rows)
+
+
+@kernel
+def _contexts(records, rows, now_ms, out):  # type: ignore[no-untyped-def]
+    for i in range(len(rows)):
+        context.read(records[rows[i]], now_ms[i], out[i, _CONTEXT:])
 
 
 @kernel
@@ -45,6 +65,7 @@ def _features(records, rows, out):  # type: ignore[no-untyped-def]
         for lane in range(TIME_LANES):
             at, log = _mean(record.time[lane], record.time_weight[lane], out[i], at, log)
         _mean(record.content, record.content_weight, out[i], at, log)
+        context.read(record, record.bank_ts_ms, out[i, _CONTEXT:])
 
 
 @kernel

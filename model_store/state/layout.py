@@ -15,6 +15,7 @@ Fields
     time             (TIME_LANES, DIM): sums of write vectors of clicks (gain 1) and ratings (`rating_gain`), decayed by
                      event time
     content          (FACET_DIM,): the same for content vectors
+    context_*        decayed counts of clicks by hour of day, day of week and region, see `context.py`
     *_weight         what the sums are divided by: the decayed sum of the absolute gains
     bucket_*         rolling windows, see `windows.py`; rating sums in thousandths, so that they subtract exactly
     ring             the last RING clicked items (hashes) in order of arrival; `clicks` % RING is the next slot
@@ -43,6 +44,7 @@ RING = 50
 RATED = 16
 FOLLOWEES = 32
 EVENT_IDS = 16
+HOURS, WEEKDAYS, REGIONS = 24, 7, 8
 SEEN_WORDS = 28
 REC_ITEMS = 10
 SKETCH = 32
@@ -102,6 +104,10 @@ USER = np.dtype(
         ("rank_weight", "<f4", (RANK_LANES,)),
         ("time_weight", "<f4", (TIME_LANES,)),
         ("content_weight", "<f4"),
+        ("context_hour", "<f4", (HOURS,)),
+        ("context_weekday", "<f4", (WEEKDAYS,)),
+        ("context_region", "<f4", (REGIONS,)),
+        ("context_weight", "<f4"),
         ("bucket_dwell_ms", "<u4", (BUCKET_TOTAL,)),
         ("bucket_rating_sum", "<i4", (BUCKET_TOTAL,)),
         ("bucket_head", "<i4", (len(BUCKETS),)),
@@ -120,6 +126,7 @@ USER = np.dtype(
         ("rated_value", "<i2", (RATED,)),
         ("rec_sketch", "i1", (SKETCH,)),
         ("term", "<u4"),
-        ("unused", "<u4"),  # whole words, for the codec
+        ("context_region_last", "u1"),
+        ("unused", "u1", (3,)),  # whole words, for the codec
     ]
 )

@@ -26,17 +26,25 @@ class Decays:
         rank_half_lives_events: one for each rank lane, in clicks.
         time_half_lives_ms: one for each time lane.
         content_half_life_ms: of the content lane.
+        context_half_life_ms: of the counts by hour, weekday and region; 0: they are not kept.
     """
 
     rank_half_lives_events: tuple[float, ...] = (0.7, 5.0, 50.0)
     time_half_lives_ms: tuple[float, ...] = (DAY_MS, 30 * DAY_MS)
     content_half_life_ms: float = 30 * DAY_MS
+    context_half_life_ms: float = 0.0
 
     def __post_init__(self) -> None:
         if len(self.rank_half_lives_events) != RANK_LANES or len(self.time_half_lives_ms) != TIME_LANES:
             raise ValueError(f"{RANK_LANES} rank and {TIME_LANES} time half-lives are needed, got {self}")
         if min(*self.rank_half_lives_events, *self.time_half_lives_ms, self.content_half_life_ms) <= 0:
             raise ValueError(f"half-lives must be positive, got {self}")
+        if self.context_half_life_ms < 0:
+            raise ValueError(f"the context's half-life must be positive, or 0 for none, got {self}")
+
+    @property
+    def keeps_context(self) -> bool:
+        return self.context_half_life_ms > 0
 
     @property
     def rank_steps(self) -> npt.NDArray[np.float64]:
@@ -45,8 +53,10 @@ class Decays:
 
     @property
     def time_rates(self) -> npt.NDArray[np.float64]:
-        """float64 [TIME_LANES + 1]: halvings per millisecond of the time lanes and, last, the content lane."""
-        return 1.0 / np.asarray([*self.time_half_lives_ms, self.content_half_life_ms], np.float64)
+        """float64 [TIME_LANES + 2]: halvings per millisecond of the time lanes, the content lane and the context, whose
+        rate is 0 where there is none."""
+        lanes = 1.0 / np.asarray([*self.time_half_lives_ms, self.content_half_life_ms], np.float64)
+        return np.append(lanes, 1.0 / self.context_half_life_ms if self.keeps_context else 0.0)
 
 
 @kernel

@@ -1,6 +1,6 @@
 """A state of which the sums take a byte a number: a quarter of the space where most of it goes.
 
-    number = byte * peak / 127,  peak = the largest absolute number of its lane
+    number = byte * peak / 127,  peak = the largest absolute number of its lane or histogram
 
 Quantising what was quantised changes nothing, so a state that is read and written again and again does not wear off.
 All but the sums stays exact. `interest bench ranking` tells what it costs.
@@ -15,15 +15,15 @@ from model_store.state.layout import LANES, USER
 
 Records = npt.NDArray[np.void]
 
-_SUMS = ("rank", "time", "content")
+_SUMS = ("rank", "time", "content", "context_hour", "context_weekday", "context_region")
 _STEPS = 127
-_PEAKS = LANES + 1
+_PEAKS = LANES + len(_SUMS[2:])
 
 QUANTISED = np.dtype(
     [(name, "i1" if name in _SUMS else kind, *shape) for name, kind, *shape in USER.descr]
-    + [("peak", "<f4", (_PEAKS,))]
+    + [("peak", "<f4", (_PEAKS,)), ("unused_too", "u1", (1,))]
 )
-"""`USER` with bytes for sums, and the peaks of the rank lanes, the time lanes, and content."""
+"""`USER` with bytes for sums, and the peaks of the rank lanes, the time lanes, content, and the histograms."""
 
 
 def quantised(records: Records) -> Records:
@@ -56,6 +56,6 @@ def _with_others(records: Records, layout: np.dtype[np.void]) -> Records:
 
 
 def _lanes(records: Records) -> list[npt.NDArray[Any]]:
-    """Views of the lanes, [n, DIM] or [n, FACET_DIM], in the order of the peaks."""
-    banks = [records[name][:, lane] for name in ("rank", "time") for lane in range(records[name].shape[1])]
-    return [*banks, records["content"]]
+    """Views of the sums, [n, DIM] and the like, in the order of the peaks."""
+    banks = [records[name][:, lane] for name in _SUMS[:2] for lane in range(records[name].shape[1])]
+    return [*banks, *(records[name] for name in _SUMS[2:])]

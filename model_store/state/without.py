@@ -49,6 +49,7 @@ def without(
     lanes and their weights, ring and clicks; windows, counters and the filter of seen items stay. A copy of a user who
     has no such click in the ring is as the original.
     """
+    # The context stays as the windows do: the state does not tell the hour of a click older than a day, or its region.
     out = records[rows]
     _take_out(
         out, ages, writes.item_hashes, writes.slots, writes.vectors, writes.content, writes.scale,

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from model_store.encoder.runtime import tf
+from model_store.state.context import CONTEXT_WIDTH
 from model_store.state.features import MIN_WEIGHT
 from model_store.state.layout import DIM, RANK_LANES, TIME_LANES
 from model_store.state.memory import Decays
@@ -23,7 +24,7 @@ _SECOND_MS = 1000
 
 def features_before(item: Any, ts_ms: Any, gain: Any, writes: Any, content: Any, decays: Decays) -> Any:
     """float32 [b, l, FEATURES]: at position t the features after the interactions before t (none for t = 0), of users
-    who follow nobody.
+    who follow nobody. The context's columns are zeros: nothing is learnt of it from histories.
 
     item: int32 [b, l]; ts_ms: int64 [b, l]; gain: float32 [b, l], 0 for no rating; writes: float32 [m, DIM], may be
     trained; content: float32 [m, FACET_DIM].
@@ -40,7 +41,8 @@ def features_before(item: Any, ts_ms: Any, gain: Any, writes: Any, content: Any,
     gains, sizes = _gains(gain, ts_ms, decays.time_rates[TIME_LANES])
     mean, weight = _mean(_decay(age, decays.time_rates[TIME_LANES]), gains, sizes * known, facets)
     nothing = tf.zeros([*tf.unstack(tf.shape(mean))[:-1], DIM])
-    return tf.concat([*means, mean, nothing, *(tf.math.log1p(w) for w in [*weights, weight, nothing[..., :1]])], -1)
+    log_weights = [tf.math.log1p(w) for w in [*weights, weight, nothing[..., :1]]]
+    return tf.concat([*means, mean, nothing, *log_weights, nothing[..., :CONTEXT_WIDTH]], -1)
 
 
 def _rank_lanes(vectors: Any, decays: Decays) -> tuple[list[Any], list[Any]]:

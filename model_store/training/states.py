@@ -60,6 +60,7 @@ class Events:
             event=(2 * rows + rating + 1).astype(np.uint64),
             item=self._hashes[data.item[rows]],
             value=np.where(rating, data.rating[rows], 0).astype(np.float32),
+            region=np.zeros(len(rows), np.uint8),  # no public set has them
             event_ids=[""] * len(rows),
         )
 
@@ -78,6 +79,7 @@ def follow(arena: Arena, data: Interactions, writes: WriteTable, decays: Decays)
         event=_FIRST_FOLLOW + np.arange(len(follows), dtype=np.uint64),
         item=targets,
         value=np.ones(len(follows), np.float32),
+        region=np.zeros(len(follows), np.uint8),
         event_ids=[""] * len(follows),
     )
     advance(arena, arena.rows_of(batch.keys), batch, writes, decays)

@@ -62,7 +62,9 @@ class _MemoryEncoder:
     def __init__(self, data: Interactions, recipe: Recipe, content: ItemContent) -> None:
         self._recipe, self.content = recipe, content
         self._topic_share = tf.constant(data.topic_shares())
-        self.network = ReadoutNetwork(len(data.topics), recipe.seed, recipe.interests)
+        self.network = ReadoutNetwork(
+            len(data.topics), recipe.seed, recipe.interests, context=recipe.decays.keeps_context
+        )
 
     @property
     def weights(self) -> list[Any]:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model_store.state.batch import EventBatch
+from model_store.state.context import region_bins
 from model_store.state.followees import followee
 from model_store.state.hashing import IdColumn, hash_ids, partition_of
 from model_store.state.layout import Kind
@@ -31,6 +32,7 @@ from stream_app.contracts.validity import (
 
 Mask = npt.NDArray[np.bool_]
 Int64 = npt.NDArray[np.int64]
+UInt8 = npt.NDArray[np.uint8]
 Float64 = npt.NDArray[np.float64]
 
 _NOTHING_KNOWN: Mapping[int, Container[bytes]] = {}
@@ -141,6 +143,7 @@ class _Columns:
         item: hashes of the ids of items or targets, whose lengths are `item_bytes` (int [n]); None for erasures.
         number: float64 [n], a click's dwell or a rating as sent, NaN where there is none; 1 or 0 for a follow.
         scale: float64 [n], of ratings, else None.
+        region: of clicks, as in the batch.
     """
 
     kind: Kind
@@ -155,6 +158,7 @@ class _Columns:
     item_bytes: npt.NDArray[np.int32] | None
     number: Float64
     scale: Float64 | None
+    region: UInt8
 
     @classmethod
     def of(cls, kind: Kind, records: Sequence[Record], events: list[Any]) -> "_Columns":
@@ -173,6 +177,7 @@ class _Columns:
             item_bytes=item_bytes,
             number=_numbers(kind, events),
             scale=np.array([event.scale_max for event in events]) if kind is Kind.RATING else None,
+            region=_regions(kind, events),
         )
 
     def batch(self) -> EventBatch:
@@ -186,6 +191,7 @@ class _Columns:
             event=self.event.hash,
             item=np.zeros(count, np.uint64) if self.item is None else self.item.hash,
             value=self._value().astype(np.float32),
+            region=self.region,
             event_ids=self.event_ids,
         )
 
@@ -226,6 +232,16 @@ def _numbers(kind: Kind, events: list[Any]) -> Float64:
     if kind is Kind.FOLLOW:
         return np.array([event.action == "follow" for event in events], np.float64)
     return np.zeros(len(events), np.float64)
+
+
+def _regions(kind: Kind, events: list[Any]) -> UInt8:
+    """Few regions have many clicks: each is hashed once."""
+    regions = [event.region for event in events] if kind is Kind.CLICK else []
+    names = list(set(regions) - {None, ""})
+    if not names:
+        return np.zeros(len(events), np.uint8)
+    bins = dict(zip(names, region_bins(names).tolist(), strict=True))
+    return np.array([bins.get(region, 0) for region in regions], np.uint8)
 
 
 def _odd(columns: _Columns, limits: Limits, now_ms: int, known: Mapping[int, Container[bytes]]) -> Mask:

@@ -43,7 +43,7 @@ def _users() -> list[tuple[str, int]]:
 
 USERS = _users()
 _REST: list[dict[str, Any]] = [
-    {"item_id": "i1", "ts": NOW_MS, "dwell_ms": 1500, "surface": "home", "region": None},
+    {"item_id": "i1", "ts": NOW_MS, "dwell_ms": 1500, "surface": "home", "region": "FR"},
     {"target_id": "t1", "target_type": "creator", "action": "follow", "ts": NOW_MS - 5},
     {"item_id": "i2", "rating": 4.5, "ts": NOW_MS, "scale_max": 5},
     {"ts": 1_000},
@@ -156,7 +156,13 @@ def _check_batch(kind: Kind, decoded: Decoded, good: list[tuple[Consumed, dict[s
     assert batch.kind.tolist() == [kind] * len(good)
     assert batch.event.tolist() == [slow_hash(one["event_id"].encode()) for one in fields]
     assert batch.item.tolist() == [_item(kind, one) for one in fields]
+    assert batch.region.tolist() == [_region(kind, one) for one in fields]
     np.testing.assert_array_equal(batch.value, np.array([one["number"] for one in fields], np.float32))
+
+
+def _region(kind: Kind, fields: dict[str, Any]) -> int:
+    region = fields.get("region") if kind is Kind.CLICK else None
+    return slow_hash(region.encode()) % 8 + 1 if region else 0
 
 
 def _item(kind: Kind, fields: dict[str, Any]) -> int:

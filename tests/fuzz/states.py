@@ -128,7 +128,7 @@ def _restored_slowly(state: np.void) -> bytes:
     for name in USER.names or ():
         if state[name].dtype != np.int8 or name == "rec_sketch":
             out[0][name] = state[name]
-    for name in ("rank", "time", "content"):
+    for name in ("rank", "time", "content", "context_hour", "context_weekday", "context_region"):
         lanes = out[0][name].reshape(-1, state[name].shape[-1])
         for lane, steps in zip(lanes, state[name].reshape(lanes.shape), strict=True):
             peak = next(peaks)
@@ -180,14 +180,14 @@ def _table() -> WriteTable:
     return WriteTable(np.arange(1, _TABLE_ITEMS + 1, dtype=np.uint64), vectors, content)
 
 
-TABLE, DECAYS = _table(), Decays()
+TABLE, DECAYS = _table(), Decays(context_half_life_ms=30 * _DAY)
 _EDGES = [0, 1, -1, 2**31 - 1, 2**31, 2**32 - 1, 2**32, 2**53, 2**62, 2**63 - 1, -(2**63), _START, _START * 10]
 _KIND_NAMES = ("click", "follow", "rating", "erasure")
 USERS = 40
 
 
 def make_events(dice: Random, count: int) -> Cases:
-    """Events that `decode` lets pass: user, kind, offset, ts, event, item, value. Some come again."""
+    """Events that `decode` lets pass: user, kind, offset, ts, event, item, value, region. Some come again."""
     offsets = [int(dice.random() * 5)] * 4
     out: Cases = []
     for _ in range(count):
@@ -212,6 +212,7 @@ def make_events(dice: Random, count: int) -> Cases:
                 dice.getrandbits(64 if dice.random() < 0.9 else 3) or 1,
                 item if kind != 3 else 0,
                 _value(dice, kind),
+                int(dice.random() * 9) if kind == 0 else 0,
             ]
         )
     return out
@@ -234,8 +235,8 @@ def check_advance(cases: Cases) -> int:
     advanced = advance(arena, rows, batch, TABLE, DECAYS)
     oracles: dict[int, Oracle] = defaultdict(_oracle)
     for case, outcome in zip(cases, advanced.outcome.tolist(), strict=True):
-        user, kind, offset, ts, event, item, value = case
-        expected = oracles[user].apply(Event(_KIND_NAMES[kind], offset, event, ts, item, value))
+        user, kind, offset, ts, event, item, value, region = case
+        expected = oracles[user].apply(Event(_KIND_NAMES[kind], offset, event, ts, item, value, region))
         assert Outcome(outcome).name.lower() == expected, case
     assert arena.records[USERS].tobytes() == untouched
     assert sorted(advanced.touched.tolist()) == sorted(oracles)
@@ -245,7 +246,7 @@ def check_advance(cases: Cases) -> int:
 
 
 def _oracle() -> Oracle:
-    return Oracle(None, None, (0.7, 5.0, 50.0), (_DAY, 30 * _DAY), 30 * _DAY)
+    return Oracle(None, None, (0.7, 5.0, 50.0), (_DAY, 30 * _DAY), 30 * _DAY, 30 * _DAY)
 
 
 def _check_user(arena: Arena, row: int, oracle: Oracle) -> None:
@@ -253,6 +254,9 @@ def _check_user(arena: Arena, row: int, oracle: Oracle) -> None:
     assert (record["version"], record["events"]) == (oracle.version, oracle.events)
     assert (record["event_ts_ms"], record["erased_at_ms"]) == (oracle.event_ts, oracle.erased_at)
     assert np.isfinite(features(arena.records, rows)).all()
+    for name, kept in oracle.context(int(record["bank_ts_ms"])).items():
+        np.testing.assert_allclose(record["context_" + name], kept, rtol=1e-4, atol=1e-5, err_msg=name)
+    assert record["context_region_last"] == oracle.last_region()
     assert np.count_nonzero(record["ring"]) == min(50, len(oracle.clicks))
     counts, truth = windows.read(arena.records, rows, np.array([oracle.event_ts])), oracle.windows()
     for place, name in enumerate(("1h", "24h", "7d", "30d")):
@@ -270,6 +274,7 @@ def _batch(cases: Cases) -> EventBatch:
         event=np.array(columns[4], np.uint64),
         item=np.array(columns[5], np.uint64),
         value=np.array(columns[6], np.float32),
+        region=np.array(columns[7], np.uint8),
         event_ids=[str(event) for event in columns[4]],
     )
 
@@ -290,6 +295,7 @@ def make_hostile(dice: Random, count: int) -> Cases:
             dice.getrandbits(64),
             dice.choice((0, 1, 7, 2**64 - 1, 2**63, dice.getrandbits(64))),
             dice.choice(values),
+            dice.choice((0, 1, 8, 9, 255)),
             dice.getrandbits(30),
         ]
         for _ in range(count)
@@ -299,14 +305,14 @@ def make_hostile(dice: Random, count: int) -> Cases:
 def check_hostile(cases: Cases) -> int:
     """Whatever the columns and the states hold: outcomes are outcomes, versions count, neighbours stay."""
     arena = Arena(2 * USERS + 1)
-    random = np.random.default_rng([case[7] for case in cases[:4]])
+    random = np.random.default_rng([case[8] for case in cases[:4]])
     arena.records[:] = _states(random, len(arena.records)).view(USER).reshape(-1)
     arena.records["version"] &= 2**40
     arena.records["next_offset"] &= 2**40
     arena.rows_of([b"%d" % user for user in range(2 * USERS + 1)])
     before = arena.records.copy()
     rows = 2 * np.array([case[0] for case in cases]) + 1  # every second row, so that an overrun shows
-    advanced = advance(arena, rows, _batch([case[:7] for case in cases]), TABLE, DECAYS)
+    advanced = advance(arena, rows, _batch([case[:8] for case in cases]), TABLE, DECAYS)
     assert set(advanced.outcome.tolist()) <= set(Outcome)
     others = np.setdiff1d(np.arange(len(arena.records)), rows)
     assert arena.records[others].tobytes() == before[others].tobytes()

@@ -114,7 +114,7 @@ def vector_after(model: InterestModel, item: str, ts_ms: int) -> "np.ndarray[tup
     arena = Arena(1)
     batch = EventBatch(
         [b"u"], np.array([Kind.CLICK], np.int8), np.array([0]), np.array([ts_ms]), np.array([1], np.uint64),
-        hash_ids([item]).hash, np.zeros(1, np.float32), [""],
+        hash_ids([item]).hash, np.zeros(1, np.float32), np.zeros(1, np.uint8), [""],
     )  # fmt: skip
     rows = arena.rows_of(batch.keys)
     advance(arena, rows, batch, shelf.put_into(model).writes, model.decays)

@@ -111,6 +111,7 @@ def _every_user_is_right(client: "redis.Redis[bytes]", models: dict[str, Interes
         (number + 1).astype(np.uint64),
         hash_ids([item for _, item, _ in sent]).hash,
         np.zeros(len(sent), np.float32),
+        np.zeros(len(sent), np.uint8),
         [""] * len(sent),
     )
     rows = arena.rows_of(batch.keys)

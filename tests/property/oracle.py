@@ -5,6 +5,7 @@ Shares no code with `model_store.state` but the sizes of the layout and the hash
 
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from math import isnan
 
 import numpy as np
@@ -21,6 +22,7 @@ class Event:
     ts: int
     item: int = 0
     value: float = 0.0
+    region: int = 0  # bin + 1
 
 
 @dataclass
@@ -32,6 +34,7 @@ class Oracle:
     rank_half_lives: tuple[float, ...]
     time_half_lives: tuple[float, ...]
     content_half_life: float
+    context_half_life: float = 0.0
     events_kept: int = 16
     ring_size: int = 50
     version: int = 0
@@ -122,6 +125,21 @@ class Oracle:
             [abs(gain) * decay for (gain, _), decay in zip(timed, decays, strict=True)],
             [vectors(event.item) for _, event in timed],
         )
+
+    def context(self, now: int) -> dict[str, np.ndarray]:
+        """Clicks by hour, weekday and region, each worth what is left of it at `now`; and of all of them."""
+        counts = {"hour": np.zeros(24), "weekday": np.zeros(7), "region": np.zeros(8), "weight": np.zeros(())}
+        for event in self.clicks:
+            at, left = datetime.fromtimestamp(event.ts / 1000, UTC), 2.0 ** (-(now - event.ts) / self.context_half_life)
+            counts["hour"][at.hour] += left
+            counts["weekday"][at.weekday()] += left
+            counts["weight"] += left
+            if event.region:
+                counts["region"][event.region - 1] += left
+        return counts
+
+    def last_region(self) -> int:
+        return next((event.region for event in reversed(self.clicks) if event.region), 0)
 
     def windows(self) -> dict[str, dict[str, int]]:
         """As of the latest event time."""

@@ -12,7 +12,7 @@ from model_store.state.advance import advance
 from model_store.state.arena import Arena
 from model_store.state.batch import EventBatch
 from model_store.state.features import features
-from model_store.state.layout import DIM, FACET_DIM, WINDOWS, Kind, Outcome
+from model_store.state.layout import DIM, FACET_DIM, USER, WINDOWS, Kind, Outcome
 from model_store.state.memory import Decays
 from model_store.state.seen import is_seen
 from model_store.state.writes import WriteTable
@@ -21,7 +21,7 @@ from tests.property.oracle import DAY, Event, Oracle
 START = 1_760_000_000_000
 KINDS = {"click": Kind.CLICK, "follow": Kind.FOLLOW, "rating": Kind.RATING, "erasure": Kind.ERASURE}
 ITEMS = tuple(range(1, 13))  # of which the table knows the first eight
-DECAYS = Decays()
+DECAYS = Decays(context_half_life_ms=20 * DAY)
 
 
 def _table() -> WriteTable:
@@ -41,6 +41,7 @@ def _oracle() -> Oracle:
         rank_half_lives=DECAYS.rank_half_lives_events,
         time_half_lives=DECAYS.time_half_lives_ms,
         content_half_life=DECAYS.content_half_life_ms,
+        context_half_life=DECAYS.context_half_life_ms,
     )
 
 
@@ -53,16 +54,17 @@ def _batch(events: list[Event]) -> EventBatch:
         event=np.array([event.event_id for event in events], np.uint64),
         item=np.array([event.item for event in events], np.uint64),
         value=np.array([event.value for event in events], np.float32),
+        region=np.array([event.region for event in events], np.uint8),
         event_ids=[str(event.event_id) for event in events],
     )
 
 
-def _run(events: list[Event], cuts: list[int]) -> tuple[Arena, list[str]]:
+def _run(events: list[Event], cuts: list[int], decays: Decays = DECAYS) -> tuple[Arena, list[str]]:
     arena, outcomes = Arena(), []
     for start, stop in pairwise([0, *sorted(cuts), len(events)]):
         if stop > start:
             batch = _batch(events[start:stop])
-            advanced = advance(arena, arena.rows_of(batch.keys), batch, TABLE, DECAYS)
+            advanced = advance(arena, arena.rows_of(batch.keys), batch, TABLE, decays)
             outcomes += [Outcome(value).name.lower() for value in advanced.outcome]
     return arena, outcomes
 
@@ -90,7 +92,8 @@ def streams(draw: st.DrawFn, kinds: tuple[str, ...] = ("click", "click", "rating
         repeated = bool(events) and draw(st.integers(0, 9)) == 0
         event_id = draw(st.sampled_from(events)).event_id if repeated else 1000 + number
         item = 0 if kind == "erasure" else draw(st.sampled_from(ITEMS))
-        events.append(Event(kind, offsets[kind], event_id, draw(times), item, draw(values[kind])))
+        region = draw(st.integers(0, 8))  # what only clicks have is to do nothing elsewhere
+        events.append(Event(kind, offsets[kind], event_id, draw(times), item, draw(values[kind]), region))
     return events
 
 
@@ -101,6 +104,7 @@ def _check(arena: Arena, truth: Oracle) -> None:
     assert (record["event_ts_ms"], record["erased_at_ms"]) == (truth.event_ts, truth.erased_at)
     _check_windows(arena, truth)
     _check_features(features(arena.records, rows)[0], truth)
+    _check_context(record, truth)
     ring = [item for item in record["ring"].tolist() if item]
     assert sorted(ring) == sorted(event.item for event in truth.clicks[-50:])
     assert all(is_seen(arena.records, 0, np.uint64(item)) for item in truth.seen())
@@ -127,6 +131,12 @@ def _check_features(row: np.ndarray, truth: Oracle) -> None:
     )
 
 
+def _check_context(record: np.void, truth: Oracle) -> None:
+    for name, expected in truth.context(int(record["bank_ts_ms"])).items():
+        np.testing.assert_allclose(record["context_" + name], expected, rtol=1e-4, atol=1e-5, err_msg=name)
+    assert record["context_region_last"] == truth.last_region()
+
+
 @settings(max_examples=300, deadline=None)
 @given(streams(), st.lists(st.integers(0, 40), max_size=5))
 def test_any_stream_equals_the_naive_truth(events: list[Event], cuts: list[int]) -> None:
@@ -143,6 +153,19 @@ def test_cuts_into_batches_change_no_bit(events: list[Event], cuts: list[int]) -
     whole, _ = _run(events, [])
     cut, _ = _run(events, [min(place, len(events)) for place in cuts])
     assert whole.records[0].tobytes() == cut.records[0].tobytes()
+
+
+@settings(max_examples=100, deadline=None)
+@given(streams())
+def test_without_a_half_life_there_is_no_context_and_nothing_else_changes(events: list[Event]) -> None:
+    on, outcomes = _run(events, [])
+    off, others = _run(events, [], Decays())
+    assert outcomes == others
+    context = [name for name in USER.names or () if name.startswith("context_")]
+    assert not any(off.records[name].any() for name in context)
+    for name in context:
+        on.records[name] = 0
+    assert on.records.tobytes() == off.records.tobytes()
 
 
 @settings(max_examples=100, deadline=None)

@@ -110,6 +110,7 @@ def _batch(part: list[tuple[bytes, Event]]) -> EventBatch:
         event=np.array([event.event_id for event in events], np.uint64),
         item=np.array([event.item for event in events], np.uint64),
         value=np.array([event.value for event in events], np.float32),
+        region=np.zeros(len(events), np.uint8),
         event_ids=[str(event.event_id) for event in events],
     )
 

@@ -124,7 +124,7 @@ class AgedWeights:
     def __init__(self, like: ReadoutNetwork, age_ms: int) -> None:
         self._age_ms = age_ms
         self._known: deque[Weights] = deque()
-        self._network = ReadoutNetwork(like.topic_count, 0, like.interest_count)
+        self._network = ReadoutNetwork(like.topic_count, 0, like.interest_count, context=like.reads_context)
         self._read = tf.function(self._network.outputs, input_signature=[tf.TensorSpec([None, FEATURES], tf.float32)])
         self._loaded: Weights | None = None
 

@@ -92,6 +92,7 @@ def as_batch(keys: list[bytes], events: Sequence[Taken]) -> EventBatch:
         event=np.array([one.event for one in events], np.uint64),
         item=np.array([one.item for one in events], np.uint64),
         value=np.array([one.value for one in events], np.float32),
+        region=np.zeros(len(events), np.uint8),
         event_ids=[],
     )
 

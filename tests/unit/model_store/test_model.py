@@ -12,7 +12,7 @@ from model_store import manifest
 from model_store.catalog.index import ItemIndex
 from model_store.encoder.network import ReadoutNetwork
 from model_store.manifest import MANIFEST, ModelError
-from model_store.model import ModelParts, export, load_model
+from model_store.model import ModelParts, export, load_model, load_parts
 from model_store.state.layout import DIM, FACET_DIM
 from model_store.state.memory import Decays
 from model_store.state.writes import WriteTable
@@ -24,17 +24,19 @@ def folder(tmp_path: Path) -> Path:
     vectors = rng.normal(size=(3, DIM)).astype(np.float32)
     index = ItemIndex.of(("a", "b", "c"), ("A", "B", "C"), vectors, vectors[:, 0], np.eye(3, 2, dtype=np.float32))
     writes = WriteTable(index.hashes, vectors * 2, rng.normal(size=(3, FACET_DIM)).astype(np.float32))
-    decays = Decays((1.0, 2.0, 3.0), (4.0, 5.0), 6.0)
-    export(ModelParts(5, ("x", "y"), decays, writes, ReadoutNetwork(2, 0), index, {}), tmp_path / "model", "v9")
+    decays = Decays((1.0, 2.0, 3.0), (4.0, 5.0), 6.0, 7.0)
+    network = ReadoutNetwork(2, 0, context=True)
+    export(ModelParts(5, ("x", "y"), decays, writes, network, index, {}), tmp_path / "model", "v9")
     return tmp_path / "model"
 
 
 def test_a_model_comes_back_as_it_was_exported(folder: Path) -> None:
     model = load_model(folder)
     assert (model.version, model.generation, model.topics) == ("v9", 5, ("x", "y"))
-    assert model.decays == Decays((1.0, 2.0, 3.0), (4.0, 5.0), 6.0)
+    assert model.decays == Decays((1.0, 2.0, 3.0), (4.0, 5.0), 6.0, 7.0)
     assert model.index.titles == ("A", "B", "C")
     np.testing.assert_array_equal(model.writes.vectors, model.index.vectors * 2)
+    assert load_parts(folder).network.reads_context
 
 
 def _flip(path: Path) -> None:

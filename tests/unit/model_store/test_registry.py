@@ -120,7 +120,8 @@ def test_a_version_that_makes_states_otherwise_is_not_promoted(registry: ModelRe
     registry.promote("served")
     _version(registry, folder, "table", 6)
     _version(registry, folder, "half-life", 5, content_half_life_ms=4)
-    for version in ("table", "half-life"):
+    _version(registry, folder, "context", 5, context_half_life_ms=4)
+    for version in ("table", "half-life", "context"):
         with pytest.raises(ModelError, match=rf"{version} makes states otherwise than served.* --generation 2"):
             registry.promote(version)
     assert registry.current() == "served"

@@ -23,6 +23,7 @@ def _batch(cycle: int, users: list[int]) -> EventBatch:
         event=zeros.astype(np.uint64),
         item=zeros.astype(np.uint64),
         value=zeros.astype(np.float32),
+        region=np.zeros(count, np.uint8),
         event_ids=[f"{cycle}:{user}" for user in users],
     )
 

@@ -11,6 +11,7 @@ from model_store.encoder.columns import (
     BANK,
     BLEND,
     CONTENT,
+    CONTEXT,
     FEATURES,
     FOLLOWED,
     INTEREST,
@@ -36,8 +37,9 @@ class Exported:
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     folder: Path = tmp_path_factory.mktemp("readout")
-    network = ReadoutNetwork(TOPICS, seed=3)
-    network._blend.assign(np.random.default_rng(4).normal(size=network._blend.shape))  # it begins at zero
+    network = ReadoutNetwork(TOPICS, seed=3, context=True)
+    for begins_at_zero in (network._blend, *network._context):
+        begins_at_zero.assign(np.random.default_rng(4).normal(0, 0.1, begins_at_zero.shape))
     export_readout(network, folder)
     return Exported(network, Readout(folder))
 
@@ -50,7 +52,7 @@ def _features(count: int, seed: int = 0, followees: int = 3) -> columns.Float32:
 
 
 def test_columns_cover_a_feature_row_once() -> None:
-    names = [BANK, CONTENT, SOCIAL, WEIGHTS, FOLLOWED]
+    names = [BANK, CONTENT, SOCIAL, WEIGHTS, FOLLOWED, CONTEXT]
     covered = [index for part in names for index in range(FEATURES)[part]]
     assert covered == list(range(FEATURES))
 
@@ -184,6 +186,25 @@ def test_each_facet_reads_its_own_part_of_the_memory(exported: Exported) -> None
     assert _changed_by(exported, CONTENT) == {"vector", "content", "topics", *blend}
     assert _changed_by(exported, WEIGHTS) == {"vector", "topics", *blend}
     assert _changed_by(exported, FOLLOWED) == set()  # how many they are counts once that is learnt
+    assert _changed_by(exported, CONTEXT) == {"vector", "topics", *blend}
+
+
+def test_a_context_is_worth_nothing_before_it_is_learnt_and_is_read_only_where_it_is_kept() -> None:
+    rows, without = _features(4), _features(4)
+    without[:, CONTEXT] = 0
+    blind, begun = ReadoutNetwork(2, seed=1), ReadoutNetwork(2, seed=1, context=True)
+    expected = blind.outputs(tf.constant(without)).numpy()
+    for network in (blind, begun):
+        np.testing.assert_array_equal(network.outputs(tf.constant(rows)).numpy(), expected)
+    assert len(begun.trainable_variables) == len(blind.trainable_variables) + 2
+    assert len(begun.history_weights) == len(blind.history_weights)
+
+
+def test_what_was_learnt_of_the_context_comes_back(exported: Exported, tmp_path: Path) -> None:
+    export_readout(exported.network, tmp_path)
+    again = restored_network(tmp_path, TOPICS, 1, context=True)
+    expected = exported.readout.small(_features(5))
+    np.testing.assert_allclose(again.outputs(tf.constant(_features(5))), expected, rtol=2e-5, atol=2e-5)
 
 
 def test_followees_pull_the_less_the_more_a_user_has_done() -> None:
@@ -246,11 +267,18 @@ def test_the_vector_is_what_the_description_says(exported: Exported) -> None:
 
     lanes = norm(features[:, BANK].reshape(8, LANES, DIM)).reshape(8, -1)
     fused = np.concatenate([lanes, norm(features[:, CONTENT]), features[:, WEIGHTS] / 2], axis=1)
-    stream = gated(fused @ network._gate_in.numpy() + network._bias_in.numpy()) @ network._gate_out.numpy()
+    wide = fused @ network._gate_in.numpy() + network._bias_in.numpy()
+    sizes = np.array([2.0] * 32 + [0.5] * 3)  # of harmonics and regions, and of logarithms
+    context = features[:, CONTEXT] * sizes
+    stream = gated(wide + context @ network._context[0].numpy()) @ network._gate_out.numpy()
     stream += network._bias_out.numpy()
     for gain, wide, narrow in network._blocks:
         stream = stream + gated((norm(stream) * gain.numpy()) @ wide.numpy()) @ narrow.numpy()
     own = norm(stream) * network._final_gain.numpy()
     pull = 1 / (1 + np.exp(-(features[:, WEIGHTS].sum(axis=1, keepdims=True) * -0.5 + 1)))
     expected = own + pull * (features[:, SOCIAL] - own)
-    np.testing.assert_allclose(Outputs.of(exported.readout.small(features)).vector, expected, atol=5e-5)
+    found = Outputs.of(exported.readout.small(features))
+    np.testing.assert_allclose(found.vector, expected, atol=5e-5)
+    blend = np.concatenate([expected, features[:, WEIGHTS]], axis=1) @ network._blend.numpy()
+    blend += network._blend_bias.numpy() + context @ network._context[1].numpy()
+    np.testing.assert_allclose(np.column_stack([found.priors, found.transitions]), blend, atol=5e-4)

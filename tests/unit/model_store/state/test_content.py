@@ -150,6 +150,7 @@ def rated(arena: Arena, writes: WriteTable, number: int, rating: float) -> None:
         event=np.array([number + 1], np.uint64),
         item=hash_ids(["new"]).hash,
         value=np.array([rating], np.float32),
+        region=np.zeros(1, np.uint8),
         event_ids=[""],
     )
     advance(arena, arena.rows_of(batch.keys), batch, writes, Decays())

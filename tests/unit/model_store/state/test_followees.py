@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
+from model_store.encoder.columns import FOLLOWED
 from model_store.state.advance import advance
 from model_store.state.arena import Arena
 from model_store.state.batch import EventBatch
-from model_store.state.features import FEATURES, features
+from model_store.state.features import features
 from model_store.state.followees import Directions, followed, followee, normalised, social
 from model_store.state.hashing import hash_ids
 from model_store.state.layout import DIM, FOLLOWEES, Kind
@@ -35,6 +36,7 @@ def _followers(*actions: tuple[str, str, bool]) -> Arena:
         event=np.arange(1, count + 1, dtype=np.uint64),
         item=_hashes(*(target for _, target, _ in actions)),
         value=np.array([on for _, _, on in actions], np.float32),
+        region=np.zeros(count, np.uint8),
         event_ids=[""] * count,
     )
     advance(arena, arena.rows_of(batch.keys), batch, TABLE, Decays())
@@ -62,7 +64,7 @@ def test_a_user_is_the_mean_direction_of_those_whom_they_follow() -> None:
     assert not found[2].any()  # who has unfollowed is as one who never followed, to the last bit
     np.testing.assert_allclose(np.expm1(found[:, DIM]), [2, 1, 0], rtol=1e-6)
     rows = features(arena.records, np.arange(3), found)
-    np.testing.assert_array_equal(rows[:, FEATURES - 1], found[:, DIM])
+    np.testing.assert_array_equal(rows[:, FOLLOWED][:, 0], found[:, DIM])
     np.testing.assert_array_equal(rows[:, 5 * DIM + 24 : 6 * DIM + 24], found[:, :DIM])
     assert not features(arena.records, np.arange(3))[:, 5 * DIM + 24 : 6 * DIM + 24].any()
 

@@ -26,6 +26,7 @@ def _clicks(arena: Arena, items: np.ndarray, first_offset: int = 0) -> None:
         event=np.arange(first_offset + 1, first_offset + count + 1).astype(np.uint64),
         item=items,
         value=np.zeros(count, np.float32),
+        region=np.zeros(count, np.uint8),
         event_ids=[""] * count,
     )
     advance(arena, arena.rows_of(batch.keys), batch, empty_table(), Decays())

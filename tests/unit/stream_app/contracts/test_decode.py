@@ -304,7 +304,11 @@ IDS = st.sampled_from(["i1", "é" * 128, "x" * 256, "x" * 257, "", "a\nb", "a\x0
 NUMBERS = st.sampled_from([0, 1, 2.5, 5, 5.5, -1, 1e300, 86_400_001, None, "4"])
 TIMES = st.sampled_from([NOW_MS, 0, -1, NOW_MS + 300_001, 2**63 - 1, 2**63, -(2**63) - 1, 10**30, "now", None])
 CHANGES: dict[Kind, dict[str, st.SearchStrategy[Any]]] = {
-    Kind.CLICK: {"item_id": IDS, "dwell_ms": NUMBERS},
+    Kind.CLICK: {
+        "item_id": IDS,
+        "dwell_ms": NUMBERS,
+        "region": st.sampled_from(["FR", "de", "a\nb", "a\x00", "", None, 7]),
+    },
     Kind.FOLLOW: {
         "target_id": IDS,
         "target_type": st.sampled_from(["user", "topic", "page"]),
@@ -360,6 +364,13 @@ def test_slab_is_its_records_judged_one_by_one(slab: tuple[Kind, list[Consumed],
     assert batch.event.tolist() == [hash_id(event.event_id) for _, event in good]
     assert batch.item.tolist() == [_item(event) for _, event in good]
     np.testing.assert_array_equal(batch.value, np.array([_value(event) for _, event in good], np.float32))
+    assert batch.region.dtype == np.uint8
+    assert batch.region.tolist() == [_region(event) for _, event in good]
+
+
+def _region(event: Any) -> int:
+    named = isinstance(event, Click) and event.region
+    return hash_id(event.region) % 8 + 1 if named else 0
 
 
 def _item(event: Any) -> int:

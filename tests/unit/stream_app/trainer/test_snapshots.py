@@ -29,6 +29,7 @@ def _batch(kind: Kind, users: list[str], first: int) -> EventBatch:
         (number + 1).astype(np.uint64),
         np.where(kind == Kind.ERASURE, 0, number % 5 + 1).astype(np.uint64),
         np.zeros(len(users), np.float32),
+        np.zeros(len(users), np.uint8),
         [""] * len(users),
     )
 

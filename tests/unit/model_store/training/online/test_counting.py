@@ -79,6 +79,7 @@ def _batch(events: list[tuple[str, Kind, str]]) -> EventBatch:
         event=(number + 1).astype(np.uint64),
         item=np.array([hash_id(item) for _, _, item in events], np.uint64),
         value=np.full(len(events), 0.75, np.float32),
+        region=np.zeros(len(events), np.uint8),
         event_ids=[""] * len(events),
     )
 

@@ -14,7 +14,7 @@ from model_store.state.batch import EventBatch
 from model_store.state.content import ContentSpace, Projection, Told
 from model_store.state.hashing import hash_ids
 from model_store.state.layout import DIM, FACET_DIM, Kind
-from model_store.state.memory import Decays
+from model_store.state.memory import DAY_MS, HOUR_MS, Decays
 from model_store.state.writes import WriteTable
 from model_store.training.online.examples import Clicks, observe, user_hashes
 from model_store.training.online.learner import OnlineLearner, OnlineRecipe
@@ -26,15 +26,16 @@ IDS = [f"i{item}" for item in range(ITEMS)]
 RECIPE = OnlineRecipe(rate=5e-3, passes=3, replays=1, dropout=0.0, popularity_weights=(0, 0, 0, 0), vectors_kept=1.0)
 
 
-def fresh_parts(interests: int = 1) -> ModelParts:
+def fresh_parts(interests: int = 1, *, context: bool = False) -> ModelParts:
     rng = np.random.default_rng(0)
     vectors = rng.normal(0, 0.1, (ITEMS, DIM)).astype(np.float32)
     content = np.zeros((ITEMS, FACET_DIM), np.float32)
     content[np.arange(ITEMS), np.arange(ITEMS) % 2] = 1
     writes = WriteTable(hash_ids(IDS).hash, vectors, content)
     index = ItemIndex.of(tuple(IDS), tuple(IDS), vectors, np.zeros(ITEMS, np.float32), content[:, :2])
-    network = ReadoutNetwork(2, seed=1, interests=interests)
-    return ModelParts(3, ("even", "odd"), Decays(), writes, network, index, {"data": "made"})
+    network = ReadoutNetwork(2, seed=1, interests=interests, context=context)
+    decays = Decays(context_half_life_ms=30 * DAY_MS if context else 0.0)
+    return ModelParts(3, ("even", "odd"), decays, writes, network, index, {"data": "made"})
 
 
 class Stream:
@@ -58,6 +59,7 @@ class Stream:
                 event=(number + 1).astype(np.uint64),
                 item=hash_ids([ids[at] for at in self._at]).hash,
                 value=np.zeros(USERS, np.float32),
+                region=np.zeros(USERS, np.uint8),
                 event_ids=[""] * USERS,
             )
             out.append(observe(self.arena, batch, self._parts.writes, self._parts.decays))
@@ -82,6 +84,39 @@ def test_it_learns_a_rule_and_then_another(interests: int) -> None:
             learner._rounds.clear()  # a user of this walk soon knows every item; the last round is what counts
         (test,) = stream.clicks(1, step)
         assert right(learner, test) > 0.9
+
+
+@pytest.mark.parametrize("context", [True, False])
+def test_what_the_hour_says_is_learnt_where_it_is_kept(context: bool) -> None:
+    """New users each day click any item, and then one of the first half of the items in the morning, of the other in the
+    evening: no state but the context's tells one from the other."""
+    parts, dice, half, right_halves = fresh_parts(context=context), np.random.default_rng(6), ITEMS // 2, []
+    learner, arena, count = OnlineLearner(parts, RECIPE), Arena(), 80
+
+    def clicked(day: int, second: int, evening: npt.NDArray[np.int64], items: npt.NDArray[np.int64]) -> Clicks:
+        number = (2 * day + second) * count + np.arange(count)
+        batch = EventBatch(
+            keys=[b"u%d-%d" % (day, user) for user in range(count)],
+            kind=np.full(count, Kind.CLICK, np.int8),
+            offset=number,
+            ts_ms=((1_000 + day) * DAY_MS + (8 + 12 * evening) * HOUR_MS + second).astype(np.int64),
+            event=(number + 1).astype(np.uint64),
+            item=hash_ids([IDS[item] for item in items]).hash,
+            value=np.zeros(count, np.float32),
+            region=np.zeros(count, np.uint8),
+            event_ids=[""] * count,
+        )
+        return observe(arena, batch, parts.writes, parts.decays)
+
+    for day in range(14):
+        evening = dice.integers(0, 2, count)
+        clicked(day, 0, evening, dice.integers(0, ITEMS, count))
+        clicks = clicked(day, 1, evening, evening * half + dice.integers(0, half, count))
+        scores = learner.index().score(learner.outputs(clicks.features), np.full((count, 3), -1, np.int32))
+        right_halves.append((scores.argmax(axis=1) // half == evening).mean())
+        learner.learn(clicks)
+    of_late = float(np.mean(right_halves[-5:]))
+    assert of_late > 0.8 if context else of_late < 0.65
 
 
 def test_what_it_says_is_what_its_version_says(tmp_path: object) -> None:
