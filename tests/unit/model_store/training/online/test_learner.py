@@ -88,8 +88,8 @@ def test_it_learns_a_rule_and_then_another(interests: int) -> None:
 
 @pytest.mark.parametrize("context", [True, False])
 def test_what_the_hour_says_is_learnt_where_it_is_kept(context: bool) -> None:
-    """New users each day click any item, and then one of the first half of the items in the morning, of the other in the
-    evening: no state but the context's tells one from the other."""
+    """New users each day click any item, and then one of the first half of the items in the morning, of the other in
+    the evening: no state but the context's tells one from the other."""
     parts, dice, half, right_halves = fresh_parts(context=context), np.random.default_rng(6), ITEMS // 2, []
     learner, arena, count = OnlineLearner(parts, RECIPE), Arena(), 80
 
