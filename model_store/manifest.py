@@ -13,7 +13,7 @@ from typing import Annotated
 import msgspec
 
 MANIFEST = "manifest.json"
-FORMAT, PATCHED_FORMAT = 4, 5
+FORMAT, PATCHED_FORMAT = 6, 7
 PATCH = ".patch"
 UNREADABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
 """What reading JSON that may be damaged raises."""

@@ -1,8 +1,9 @@
 """How each public set is trained; chosen on its validation items."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
-from model_store.state.memory import HOUR_MS, Decays
+from model_store.state.memory import DAY_MS, HOUR_MS, Decays
 from model_store.training.interactions import Interactions
 from model_store.training.train import Recipe
 
@@ -23,3 +24,8 @@ Validation HR@10 / NDCG@10, seed 0: ml-1m-order .343 / .200 after 14 epochs, .35
 def recipe_for(data: Interactions) -> Recipe:
     """The set's own recipe, or the default."""
     return RECIPES.get(data.name, Recipe())
+
+
+def with_context(recipe: Recipe) -> Recipe:
+    """The same, of which states keep hours, weekdays and regions. What they are worth is learnt from the stream."""
+    return replace(recipe, decays=replace(recipe.decays, context_half_life_ms=30 * DAY_MS))

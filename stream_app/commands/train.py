@@ -36,6 +36,9 @@ def train(
             " endpoint. By default the items' topics are their content.",
         ),
     ] = None,
+    context: Annotated[
+        bool, typer.Option("--context", help="States keep when and where users click: hour, weekday and region.")
+    ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of weights, order and dropout.")] = 0,
     threads: Annotated[int, typer.Option(min=1, help="Threads for TensorFlow.")] = 1,
     promote: Annotated[bool, typer.Option(help="Let workers serve it once it is published.")] = True,
@@ -66,14 +69,17 @@ def train(
         from model_store.training.checkpoints import Checkpoints, Stopped, fingerprint, remove_abandoned
         from model_store.training.evaluate import HELD_OUT
         from model_store.training.publish import content_with_progress, train_and_publish
-        from model_store.training.recipes import recipe_for
+        from model_store.training.recipes import recipe_for, with_context
 
     if not (interactions.from_last() >= HELD_OUT).any():
         raise CommandError(f"nobody in {interactions.name} has more than {HELD_OUT} interactions: those are held out")
+    if context and interactions.times != "recorded":
+        raise CommandError(f"the times of {interactions.name} are {interactions.times}: train it without --context")
     use_threads(threads)
     recipe = replace(recipe_for(interactions), seed=seed)
     recipe = replace(recipe, decays=settings.training.half_lives(recipe.decays))
     recipe = replace(recipe, epochs=epochs or recipe.epochs, interests=interests or recipe.interests)
+    recipe = with_context(recipe) if context else recipe
     registry = ModelRegistry(settings.models.url)
     generation = generation or registry.next_generation()
     kept_in = settings.data_dir / "training"

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from model_store.state.advance import advance
 from model_store.state.arena import Arena
 from model_store.state.batch import EventBatch
-from model_store.state.features import FEATURES, features
+from model_store.state.features import FEATURES, features, put_context
 from model_store.state.hashing import hash_ids
 from model_store.state.layout import RING, Kind, Outcome
 from model_store.state.memory import Decays
@@ -62,9 +62,16 @@ Social = Callable[[Arena, Int64], Float32 | None]
 
 
 def observe(
-    arena: Arena, batch: EventBatch, writes: WriteTable, decays: Decays, social: Social | None = None
+    arena: Arena,
+    batch: EventBatch,
+    writes: WriteTable,
+    decays: Decays,
+    social: Social | None = None,
+    *,
+    asked_then: bool = False,
 ) -> Clicks:
-    """Advance the states by the batch, and return its clicks. Without `social` users follow nobody.
+    """Advance the states by the batch, and return its clicks. Without `social` users follow nobody. `asked_then`: the
+    context is as of the click, as if its user were read out just then, and not as of the event before it.
 
     The batch is taken in waves, in each of which a user clicks once at most and does so first: what is read before a
     wave is what the user was before that click.
@@ -74,6 +81,8 @@ def observe(
     for wave in waves(rows, batch.kind == Kind.CLICK):
         clicks = wave[batch.kind[wave] == Kind.CLICK]
         before = read_before(arena.records, rows[clicks], social(arena, rows[clicks]) if social else None)
+        if asked_then:
+            put_context(before[0], arena.records, rows[clicks], batch.ts_ms[clicks])
         users = user_hashes([batch.keys[place] for place in clicks.tolist()])
         outcome = advance(arena, rows[wave], batch.take(wave), writes, decays).outcome
         applied = outcome[batch.kind[wave] == Kind.CLICK] == Outcome.APPLIED

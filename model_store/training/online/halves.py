@@ -13,7 +13,7 @@ from model_store.catalog.transitions import Transitions
 from model_store.model import ModelParts
 from model_store.state.content import ItemContent
 from model_store.state.memory import DAY_MS, HOUR_MS
-from model_store.training.harness import Report
+from model_store.training.harness import Recipe, Report
 from model_store.training.interactions import Interactions
 from model_store.training.metrics import Ranking
 from model_store.training.online.aged import NEVER_MS
@@ -67,13 +67,24 @@ def second_half(
 ) -> Followed:
     """How the variants and those that count did on the second half of the interactions. `content`: of all items, which
     the model is trained with; with `catalogue` it is told of before the first event, also where an item comes later."""
-    first = data.take(np.arange(int(len(data) * TRAINED)))
-    base = met_only(train(first, replace(recipe_for(data), seed=seed), report=training, content=content), first)
-    begin = Transitions.none(len(base.index)).weighted(TRANSITION_WEIGHT)
-    base = replace(base, index=replace(base.index, transitions=begin))
-    told = content if catalogue else None
-    plan = Plan(len(first), int(len(data) * SCORED_FROM), ROUND_CLICKS, variants, told)
+    base = first_part(data, replace(recipe_for(data), seed=seed), training, content)
+    plan = replace(plan_for(data), variants=variants, catalogue=content if catalogue else None)
     return prequential(data, base, OnlineRecipe(seed=seed), plan, passing)
+
+
+def first_part(
+    data: Interactions, recipe: Recipe, report: Report | None = None, content: ItemContent | None = None
+) -> ModelParts:
+    """What is known where the stream begins: a model of the first `TRAINED` of the interactions."""
+    first = data.take(np.arange(int(len(data) * TRAINED)))
+    base = met_only(train(first, recipe, report=report, content=content), first)
+    begin = Transitions.none(len(base.index)).weighted(TRANSITION_WEIGHT)
+    return replace(base, index=replace(base.index, transitions=begin))
+
+
+def plan_for(data: Interactions) -> Plan:
+    """When to learn, and when to score."""
+    return Plan(int(len(data) * TRAINED), int(len(data) * SCORED_FROM), ROUND_CLICKS, FRESH)
 
 
 def met_only(parts: ModelParts, data: Interactions) -> ModelParts:

@@ -59,6 +59,7 @@ class Plan:
         variants: name -> ages.
         catalogue: content of all items, of which a catalogue tells before the first event; by default items are met
             when they are clicked first, and nothing is said of them.
+        asked_then: see `examples.observe`; for fresh states.
     """
 
     learn_from: int
@@ -66,6 +67,7 @@ class Plan:
     round_clicks: int = 50
     variants: Mapping[str, Ages] = field(default_factory=lambda: {"model": Ages()})
     catalogue: ItemContent | None = None
+    asked_then: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +135,8 @@ class _Run:
         if len(new):
             nothing = np.zeros((len(new), FACET_DIM), np.float32)
             self._meet(new, nothing, nothing[:, :0])
-        clicks = observe(self._arena, self._events.batch(start, stop), self._writes, self._base.decays)
+        batch, asked_then = self._events.batch(start, stop), self._plan.asked_then
+        clicks = observe(self._arena, batch, self._writes, self._base.decays, asked_then=asked_then)
         if start >= self._plan.score_from:
             self._score(clicks, start, stop)
         else:

@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from model_store.training.checkpoints import Stopped
-from model_store.training.interactions import Interactions, ItemFacts, Log, assemble
+from model_store.training.interactions import Interactions, ItemFacts, Log, Times, assemble
 from stream_app import cli
 from stream_app.commands.bench import benchmarks
 from stream_app.commands.errors import CommandError, explain
@@ -197,13 +197,10 @@ def test_benchmarks_are_the_modules_that_can_be_run(tmp_path: Path) -> None:
     assert benchmarks(tmp_path) == {"speed": "How fast.", "many": "Side by side."}
 
 
-def clicks_of_one(count: int) -> Interactions:
-    return assemble(
-        "one",
-        "none",
-        Log(["ann"] * count, ["i1"] * count, np.arange(count), np.full(count, np.nan, np.float32), 1.0),
-        ItemFacts(),
-    )
+def clicks_of_one(count: int, times: Times = "recorded") -> Interactions:
+    unrated = np.full(count, np.nan, np.float32)
+    log = Log(["ann"] * count, ["i1"] * count, np.arange(count), unrated, 1.0, times)
+    return assemble("one", "none", log, ItemFacts())
 
 
 def test_a_stopped_training_says_how_to_go_on_and_ends_as_after_a_signal(
@@ -221,6 +218,17 @@ def test_a_stopped_training_says_how_to_go_on_and_ends_as_after_a_signal(
     assert result.exit_code == 128 + signal.SIGTERM
     assert "stopped at step 2 of 8" in result.stderr
     assert asked[0]["recipe"].seed == 3
+    CliRunner().invoke(cli.app, ["train", "anything", "--context", "--models", str(tmp_path / "models")])
+    kept = [one["recipe"].decays.context_half_life_ms for one in asked]
+    assert kept == [0, 30 * 24 * 3_600_000]
+
+
+@pytest.mark.parametrize("times", ["synthetic", "reconstructed"])
+def test_made_up_times_tell_no_hours(monkeypatch: pytest.MonkeyPatch, times: Times) -> None:
+    monkeypatch.setattr("stream_app.commands.data.load_data", lambda *_: clicks_of_one(3, times))
+    result = CliRunner().invoke(cli.app, ["train", "anything", "--context"])
+    assert isinstance(result.exception, CommandError)
+    assert f"the times of one are {times}" in str(result.exception)
 
 
 def test_a_set_of_which_nothing_is_left_to_learn_from_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
