@@ -70,7 +70,7 @@ def test_a_follow_appears_and_an_unfollow_takes_it_back(service: Neighbour) -> N
     service.send("follow", user, action="unfollow")
     unfollowed = service.events_of(user, 2)
     assert [window.follows for window in unfollowed.windows.values()] == [0, 0, 0, 0]
-    assert not np.array_equal(followed.social, unfollowed.social)
+    np.testing.assert_array_equal(followed.vector, unfollowed.vector)  # nothing is known of that creator
 
 
 def test_a_rating_appears_is_replaced_and_withdrawn(service: Neighbour) -> None:
