@@ -82,7 +82,7 @@ class Followees:
     async def look_up(self, targets: UInt64, now_ms: int) -> None:
         """Read what these followees (distinct) like, unless that was read not long ago. When Redis does not answer in
         time, what is known stays: no event waits for it any longer."""
-        if not self._settings.enabled or not len(targets) or now_ms < self._rests_until_ms:
+        if not self._settings.enabled or not len(targets) or self._rests(now_ms):
             return
         targets = targets[self._fixed.rows(targets) < 0]
         due = self._read.read_before(targets, now_ms - self._max_age_ms)[:MOST]
@@ -96,6 +96,10 @@ class Followees:
             self._rests_until_ms = now_ms + REST_MS
             self._metrics.followee_reads.labels("failed").inc(len(due))
             log.warning("followees' vectors cannot be read now; those known stay", followees=len(due), why=str(error))
+
+    def _rests(self, now_ms: int) -> bool:
+        """Not for long, even if the clock is put back."""
+        return 0 < self._rests_until_ms - now_ms <= REST_MS
 
     async def _read_all(self, due: UInt64, now_ms: int) -> None:
         unnamed = [target for target in due.tolist() if target not in self._names]

@@ -355,7 +355,8 @@ class Updater:
         for views in offer.views:
             await self._effect("redis", partial(self._sinks.interests.write, views))
             erased = [views.keys[user] for user in np.flatnonzero(views.erased).tolist()]
-            await self._name_followees(self._followees.forget(erased))
+            if erased:
+                await self._name_followees(self._followees.forget(erased))
             self._metrics.cycle_users.observe(len(views))
         self._observe_latency(offer.pending)
 
