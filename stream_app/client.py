@@ -16,12 +16,13 @@ from typing import Any, TypeVar, cast
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from redis import Redis, RedisCluster
+from redis import Redis, RedisCluster, RedisError
 from redis.asyncio import Redis as AsyncRedis
 from redis.asyncio import RedisCluster as AsyncRedisCluster
 
 from stream_app.contracts import generations, recommendations
 from stream_app.contracts.generations import SERVING_KEY
+from stream_app.contracts.item_vectors import question, score
 from stream_app.contracts.pseudonyms import naming
 from stream_app.contracts.recommendations import Recommendation
 from stream_app.contracts.redis_layout import (
@@ -32,11 +33,13 @@ from stream_app.contracts.redis_layout import (
     ModelCard,
     ModelField,
     PlaceField,
+    bound_key,
     interest_key,
     item_key,
     model_key,
     place_key,
     recommendation_key,
+    vectors_key,
 )
 
 Vector = npt.NDArray[np.float32]
@@ -44,6 +47,9 @@ Name = TypeVar("Name", ItemField, PlaceField)
 
 LOOK_S = 1.0
 """How long a reader may go on reading the generation that served, once another one does."""
+
+_EFFORT = 1_000
+"""How many items a search looks at, at least."""
 
 _FIELDS = tuple(Field)
 _ITEM_FIELDS, _PLACE_FIELDS = tuple(ItemField), tuple(PlaceField)
@@ -53,6 +59,10 @@ _UNREADABLE = (msgspec.MsgspecError, ValueError, TypeError, KeyError, RecursionE
 
 class LayoutError(RuntimeError):
     """Redis holds what this reader cannot read: a newer layout (update the reader), or what no worker wrote."""
+
+
+class NoItemVectorsError(RuntimeError):
+    """The server has no vector sets, or nobody has put items into one."""
 
 
 class Window(msgspec.Struct, frozen=True):
@@ -226,6 +236,22 @@ class InterestReader:
         pipeline = _asking(self._redis.pipeline(transaction=False), ids, self.generation())
         return _items(ids, pipeline.execute()) if ids else {}
 
+    def similar_items(self, interest: Interest | str, count: int = 20, *, exact: bool = False) -> dict[str, float]:
+        """The items that the user is likeliest to take up, and `interest.vector @ place.vector + place.bias` of each,
+        the largest first; nothing for a user without interests. What the user has seen already is among them.
+
+        One round trip, and one more for a user id. Needs a server with vector sets (Redis from 8.0 on), and raises
+        NoItemVectorsError without. Unless `exact`, the search may miss some; with it, it looks at every item.
+        """
+        found = self.get(interest) if isinstance(interest, str) else interest
+        if found is None:
+            return {}
+        rows = None
+        while rows is None or _is_torn(rows):
+            pipeline = self._redis.pipeline(transaction=False)
+            rows = _searching(pipeline, found, count, exact).execute(raise_on_error=False)
+        return _similar(found, rows)
+
     def model(self, generation: int | None = None) -> ModelCard | None:
         """The model in use, None before a worker has announced one; with `Interest.generation` the one that explains
         that interest. Raises LayoutError for an unknown layout."""
@@ -292,6 +318,19 @@ class AsyncInterestReader:
         ids = list(dict.fromkeys(item_ids))
         pipeline = _asking(self._redis.pipeline(transaction=False), ids, await self.generation())
         return _items(ids, await pipeline.execute()) if ids else {}
+
+    async def similar_items(
+        self, interest: Interest | str, count: int = 20, *, exact: bool = False
+    ) -> dict[str, float]:
+        """See `InterestReader.similar_items`."""
+        found = await self.get(interest) if isinstance(interest, str) else interest
+        if found is None:
+            return {}
+        rows = None
+        while rows is None or _is_torn(rows):
+            pipeline = self._redis.pipeline(transaction=False)
+            rows = await _searching(pipeline, found, count, exact).execute(raise_on_error=False)
+        return _similar(found, rows)
 
     async def model(self, generation: int | None = None) -> ModelCard | None:
         """See `InterestReader.model`."""
@@ -365,6 +404,42 @@ def _asking(pipeline: Any, ids: list[str], generation: int) -> Any:
         pipeline.hmget(item_key(item.encode()), _ITEM_FIELDS)
         pipeline.hmget(place_key(item.encode(), generation), _PLACE_FIELDS)
     return pipeline
+
+
+def _searching(pipeline: Any, interest: Interest, count: int, exact: bool) -> Any:
+    """The bound, what is found, and the bound once more."""
+    bound, effort = bound_key(interest.generation), ("TRUTH",) if exact else ("EF", max(_EFFORT, count))
+    asked = question(interest.vector).tobytes()
+    pipeline.get(bound)
+    pipeline.execute_command(
+        "VSIM", vectors_key(interest.generation), "FP32", asked, "WITHSCORES", "COUNT", count, *effort
+    )
+    pipeline.get(bound)
+    return pipeline
+
+
+def _is_torn(rows: list[Any]) -> bool:
+    """Whether the set was built anew while it was searched."""
+    return rows[0] != rows[2] and not any(isinstance(one, RedisError) for one in rows)
+
+
+def _similar(interest: Interest, rows: list[Any]) -> dict[str, float]:
+    bound, found, _ = rows
+    if isinstance(found, RedisError) and "unknown command" in str(found):
+        raise NoItemVectorsError(
+            "this server has no vector sets: use a Redis of 8.0 or later, or compute the scores from `items` yourself"
+        ) from found
+    for one in rows:
+        if isinstance(one, RedisError):
+            raise one
+    if bound is None:
+        raise NoItemVectorsError(
+            f"there is no {vectors_key(interest.generation).decode()}: start `interest catalog` on this Redis, or "
+            "compute the scores from `items` yourself"
+        )
+    pairs = found.items() if isinstance(found, dict) else zip(found[::2], found[1::2], strict=True)
+    asked = question(interest.vector)
+    return {item.decode(): score(float(similarity), asked, float(bound)) for item, similarity in pairs}
 
 
 def _items(ids: list[str], rows: list[list[bytes | None]]) -> dict[str, ItemKnowledge]:

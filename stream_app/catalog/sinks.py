@@ -12,6 +12,7 @@ from kafka.errors import KafkaError
 from redis import Redis, RedisCluster
 
 from stream_app.access import kafka_options, redis_options
+from stream_app.catalog.vectors import ItemVectors
 from stream_app.contracts.dead_letter import dead_letter
 from stream_app.contracts.knowledge import Knowledge, encode, unpacked
 from stream_app.contracts.redis_layout import ItemField, PlaceField, item_key, place_key
@@ -74,7 +75,8 @@ class KnowledgeTopic:
 
 
 class ItemHashes:
-    """Writes `item:{item_id}` in Redis, see `contracts.redis_layout`."""
+    """Writes `item:{item_id}` in Redis, and `item:vectors` where the server has vector sets; see
+    `contracts.redis_layout`."""
 
     def __init__(self, settings: Settings) -> None:
         """Connects to a cluster only; raises RedisError then."""
@@ -82,9 +84,11 @@ class ItemHashes:
         self._client: Any = (RedisCluster if redis.cluster else Redis).from_url(
             redis.url.get_secret_value(), socket_timeout=redis.timeout_s, **redis_options(redis)
         )
+        self._vectors = ItemVectors(self._client, self._generation)
 
     def write(self, knowledge: Sequence[Knowledge]) -> None:
-        """One round trip. Raises RedisError; it may be repeated harmlessly."""
+        """One round trip, and one for those that leave the vector set. Raises RedisError; it may be repeated
+        harmlessly."""
         if not knowledge:
             return
         pipeline = self._client.pipeline(transaction=False)
@@ -96,15 +100,18 @@ class ItemHashes:
             else:
                 pipeline.hset(item_key(item), mapping=item_fields(one))
         pipeline.execute()
+        self._vectors.remove([one.item_id for one in knowledge if one.deleted])
 
     def place(self, places: Places) -> None:
-        """Write where the model has these items, in one round trip. Raises RedisError; may be repeated harmlessly."""
+        """Write where the model has these items, in one round trip, and a few for the vector set. Raises RedisError;
+        may be repeated harmlessly."""
         pipeline = self._client.pipeline(transaction=False)
         for item, vector, bias in zip(places.ids, places.vectors, places.bias.tolist(), strict=True):
             mapping = {PlaceField.VECTOR: vector.astype("<f4").tobytes(), PlaceField.BIAS: repr(bias)}
             key = place_key(item.encode(), self._generation)
             pipeline.hset(key, mapping={**mapping, PlaceField.MODEL: places.version})
         pipeline.execute()
+        self._vectors.put(places.ids, places.vectors, places.bias)
 
     def close(self) -> None:
         """Leave."""

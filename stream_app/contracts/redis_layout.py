@@ -9,12 +9,16 @@
 | `interest:serving`   | string | which generation to read, JSON (`generations.Serving`); without it the 1st |
 | `item:{item_id}`     | hash   | what is known of an item, the fields of `ItemField`; of all generations   |
 | the same             | hash   | and where the model has it, the fields of `PlaceField`                    |
+| `item:vectors`       | vector set | the items as elements that are ranked by their score, `item_vectors`; where |
+|                      |        | the server has vector sets (Redis from 8.0 on)                            |
+| `item:bound:{item:vectors}` | string | the one length of all its elements, decimal                        |
 | `interest:followee:{hash}` | string | of workers alone: the user whom others follow under that hash       |
 
 The braces are part of the keys: Redis Cluster hashes what is between them, so a user's keys lie in one slot.
 Those are the keys of the first generation. The others have a prefix before the brace, `interest:g2:{user_id}`,
 `rec:g2:{user_id}` and `interest:g2:model`, and are read once `interest:serving` names it. Where a later generation's
-model has an item stands in a hash beside it, `item:g2:{item_id}`.
+model has an item stands in a hash beside it, `item:g2:{item_id}`, and its elements in `item:g2:vectors`. In
+a Redis Cluster a vector set lies on one node.
 """
 
 from enum import StrEnum
@@ -126,6 +130,21 @@ def item_key(item_id: bytes) -> bytes:
 def place_key(item_id: bytes, generation: int = FIRST) -> bytes:
     """Key of where a generation's model has the item; the first one's is `item_key`."""
     return _opening(_ITEM, generation) + _tagged(item_id) + _CLOSE
+
+
+def vectors_key(generation: int = FIRST) -> bytes:
+    """Key of the vector set of items."""
+    return _ITEM + prefix_of(generation).encode() + b"vectors"
+
+
+def bound_key(generation: int = FIRST) -> bytes:
+    """Key of the bound of `vectors_key`, in the same slot."""
+    return b"item:bound:{%b}" % vectors_key(generation)
+
+
+def building_key(generation: int, token: bytes) -> bytes:
+    """Key of a vector set that is to become `vectors_key`, in the same slot; `token`: whoever builds it."""
+    return b"item:building:%b:{%b}" % (token, vectors_key(generation))
 
 
 def interest_keys(user_ids: list[bytes], generation: int = FIRST) -> list[bytes]:

@@ -14,12 +14,14 @@ from stream_app.contracts.generations import FIRST, SERVING_KEY, Serving
 from stream_app.contracts.redis_layout import (
     Field,
     PlaceField,
+    bound_key,
     every_place,
     every_recommendation,
     everybody,
     interest_key,
     model_key,
     user_of,
+    vectors_key,
 )
 from stream_app.generations.errors import GenerationError
 from stream_app.settings import Settings
@@ -84,6 +86,7 @@ def forget(client: Any, generation: int) -> int:
     """Delete all keys of a generation; returns how many. Where the first one has the items stands in hashes that say
     what is known of them: from those it goes, and they stay."""
     gone = int(client.delete(model_key(generation)))
+    gone += int(client.delete(vectors_key(generation), bound_key(generation)))
     for pattern in (everybody(generation), every_recommendation(generation)):
         gone += _each(client, pattern, lambda pipeline, key: pipeline.delete(key))
     if generation != FIRST:
