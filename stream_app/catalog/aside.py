@@ -27,10 +27,14 @@ class Aside(Generic[T]):
     def result(self, wait_s: float) -> T | None:
         """What was found, waiting no longer than that; None if nothing was found yet. Raises what the work raised."""
         future = self._future
-        if future is None or not wait([future], wait_s).done:
+        if future is None or not self.wait(wait_s):
             return None
         self._future = None
         return future.result()
+
+    def wait(self, wait_s: float) -> bool:
+        """Whether there is nothing that is not done, waiting no longer than that."""
+        return self._future is None or bool(wait([self._future], wait_s).done)
 
 
 def _run(future: Future[T], work: Callable[[], T]) -> None:

@@ -43,6 +43,7 @@ LOOK_S = 1.0
 """How often is looked how far behind it is, while there is work."""
 STOP_S = 10.0
 """For the texts that are being described when it is time to stop."""
+LEAVE_S = 2.0
 _REFILLED = 1_000
 
 
@@ -127,6 +128,11 @@ class Catalog:
         with suppress(DroppedError, Stopping):
             self._finish(STOP_S)
             self._commit()
+
+    def close(self) -> None:
+        """What is done aside is not tried again, and has a moment to leave its clients alone."""
+        self._stop.set()
+        self._aside.wait(LEAVE_S)
 
     def _unheard(self) -> int:
         """Of what is this process's; asking costs a round trip to Kafka. 0 if nothing is, or before it is known."""

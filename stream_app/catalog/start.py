@@ -73,11 +73,11 @@ def catalog_of(
             stack.enter_context(closing(ItemTexts(settings))),
         )
         placing = Placing(ServedItems(settings))
-        stack.callback(stop.set)  # what runs aside is not tried again
-        yield Catalog(
+        catalog = Catalog(
             feed, texts, others, known, encoder.name, describers.get, topic, hashes, metrics, stop, placing,
             settings.models.poll_s, settings.catalog.batch_items,
         )  # fmt: skip
+        yield stack.enter_context(closing(catalog))
 
 
 class _Describers:
