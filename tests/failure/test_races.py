@@ -3,7 +3,7 @@
 import asyncio
 import json
 import threading
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
@@ -58,6 +58,7 @@ class World:
     states: dict[bytes, np.void] = field(default_factory=dict)
     log_gate: asyncio.Event = field(default_factory=asyncio.Event)
     done_slabs: int = 0
+    followees: dict[int, bytes | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.log_gate.set()
@@ -88,6 +89,15 @@ class World:
             version = int(views.version[place])
             if version >= self.redis.get(key, (-1, False))[0]:
                 self.redis[key] = version, bool(views.erased[place])
+
+    async def name_followees(self, names: Mapping[int, bytes | None]) -> None:
+        self.followees |= names
+
+    async def followee_names(self, targets: Sequence[int]) -> list[bytes | None]:
+        return [self.followees.get(target) for target in targets]
+
+    async def vectors(self, users: Sequence[bytes], _generation: int) -> list[bytes | None]:
+        return [None] * len(users)
 
 
 class Publisher:
