@@ -56,9 +56,7 @@ class Followees:
 
     def fix(self, fixed: Directions) -> None:
         """What creators and topics stand for from now on."""
-        self._fixed = fixed.without(self._blocked) if len(self._blocked) else fixed
-        if not self._settings.enabled:
-            self._fixed = Directions(0)
+        self._fixed = fixed.without(self._blocked) if self._settings.enabled else Directions(0)
 
     def meet(self, names: Mapping[int, bytes]) -> None:
         """Users whom somebody follows, by their hashes."""

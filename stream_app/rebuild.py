@@ -166,10 +166,10 @@ class _Work:
     ) -> None:
         self._settings, self._consumer, self._sink, self._dry_run = settings, consumer, sink, dry_run
         self._done, self._tell = done, tell
-        self._states = States()
+        self._states, metrics = States(), WorkerMetrics()
         self._refresher = Refresher(
-            model, self._states, asyncio.Lock(), Bench("state", settings.cycle.stall_s), settings, WorkerMetrics(),
-            Followees(sink, settings.social, model.generation, WorkerMetrics()),
+            model, self._states, asyncio.Lock(), Bench("state", settings.cycle.stall_s), settings, metrics,
+            Followees(sink, settings.social, model.generation, metrics),
         )  # fmt: skip
         self._batch, self._generation = settings.models.large_batch_users, model.generation
         self._read_to: dict[int, int] = {}

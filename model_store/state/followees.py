@@ -15,7 +15,7 @@ from model_store.state.advance import is_active
 from model_store.state.features import SOCIAL_WIDTH
 from model_store.state.hashing import hash_ids
 from model_store.state.layout import DIM, FOLLOWEES
-from model_store.state.lookup import find
+from model_store.state.lookup import find, find_all, take_slot
 
 Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
@@ -75,6 +75,8 @@ class Directions:
 
     def without(self, targets: UInt64) -> "Directions":
         """The same, but that nothing is known of these (distinct), and never will be."""
+        if not len(targets):
+            return self
         others = ~np.isin(self._hashes[: self._count], targets)
         hashes = np.concatenate([self._hashes[: self._count][others], targets])
         nothing = np.zeros((len(targets), DIM), np.float32)
@@ -89,7 +91,7 @@ class Directions:
     def rows(self, targets: UInt64) -> Int64:
         """int64 [m]: places of targets, -1 where one is not here."""
         found = np.empty(len(targets), np.int64)
-        _rows_of(self._hashes, self._slots, targets, found)
+        find_all(self._hashes, self._slots, targets, found)
         return found
 
     @property
@@ -135,7 +137,6 @@ def normalised(vectors: Float32) -> Float32:
 @kernel
 def _put(hashes, slots, vectors, at_ms, count, targets, directions, time_ms):  # type: ignore[no-untyped-def]
     """Returns how many there are then."""
-    mask = np.uint64(len(slots) - 1)
     for i in range(len(targets)):
         row = find(hashes, slots, targets[i])
         if row < 0:
@@ -143,19 +144,10 @@ def _put(hashes, slots, vectors, at_ms, count, targets, directions, time_ms):  #
                 return count
             row = count
             count += 1
-            slot = targets[i] & mask
-            while slots[slot] >= 0:
-                slot = (slot + np.uint64(1)) & mask
-            slots[slot] = row
+            take_slot(slots, targets[i], row)
             hashes[row] = targets[i]
         vectors[row], at_ms[row] = directions[i], time_ms
     return count
-
-
-@kernel
-def _rows_of(hashes, slots, targets, out):  # type: ignore[no-untyped-def]
-    for i in range(len(targets)):
-        out[i] = find(hashes, slots, targets[i])
 
 
 @kernel

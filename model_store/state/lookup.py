@@ -31,7 +31,7 @@ class HashRows:
     def rows(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
         """int64 of the same shape: rows of the hashes, -1 where one is not in the table."""
         out = np.empty(hashes.size, np.int64)
-        _find_all(self.hashes, self.slots, hashes.ravel(), out)
+        find_all(self.hashes, self.slots, hashes.ravel(), out)
         return out.reshape(hashes.shape)
 
 
@@ -48,7 +48,8 @@ def find(hashes, slots, item):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _find_all(hashes, slots, items, out):  # type: ignore[no-untyped-def]
+def find_all(hashes, slots, items, out):  # type: ignore[no-untyped-def]
+    """`find` of each of `items`, into `out`."""
     for i in range(len(items)):
         out[i] = find(hashes, slots, items[i])
 
@@ -56,13 +57,18 @@ def _find_all(hashes, slots, items, out):  # type: ignore[no-untyped-def]
 @kernel
 def _index(hashes, slots):  # type: ignore[no-untyped-def]
     """Fill the slots; False if a hash is 0 or comes twice."""
-    mask = np.uint64(len(slots) - 1)
     for row in range(len(hashes)):
-        item = hashes[row]
-        if item == np.uint64(0) or find(hashes, slots, item) >= 0:
+        if hashes[row] == np.uint64(0) or find(hashes, slots, hashes[row]) >= 0:
             return False
-        slot = item & mask
-        while slots[slot] >= 0:
-            slot = (slot + np.uint64(1)) & mask
-        slots[slot] = row
+        take_slot(slots, hashes[row], row)
     return True
+
+
+@kernel
+def take_slot(slots, item, row):  # type: ignore[no-untyped-def]
+    """Let `find` find a hash that it does not know yet; the row's hash is to be the item's."""
+    mask = np.uint64(len(slots) - 1)
+    slot = item & mask
+    while slots[slot] >= 0:
+        slot = (slot + np.uint64(1)) & mask
+    slots[slot] = row

@@ -75,21 +75,15 @@ def questions(parts: ModelParts, data: Interactions, recipe: FollowingRecipe) ->
     found = social_of(arena, data, lambda rows: parts.network.vector(tf.constant(rows)).numpy())
     order = np.argsort(data.user, kind="stable")
     bounds = np.searchsorted(data.user[order], np.arange(len(data.users) + 1))
+    from_first = data.from_first()
     rows, first, stop = [], [], []
     for length in recipe.lengths:
         users = np.flatnonzero((found[:, -1] > 0) & (np.diff(bounds) > length))
-        before = states_of(data.take(_ranks(order, bounds) < length), parts.writes, parts.decays)
+        before = states_of(data.take(from_first < length), parts.writes, parts.decays)
         rows.append(features(before.records, users, found[users]))
         first.append(bounds[users] + length)
         stop.append(np.minimum(bounds[users] + length + recipe.ahead, bounds[users + 1]))
     return Questions(np.concatenate(rows), np.concatenate(first), np.concatenate(stop), order)
-
-
-def _ranks(order: Int64, bounds: Int64) -> Int64:
-    """int64 [n]: how many interactions of the same user come before each."""
-    ranks = np.empty(len(order), np.int64)
-    ranks[order] = np.arange(len(order)) - np.repeat(bounds[:-1], np.diff(bounds))
-    return ranks
 
 
 class _Trainer:

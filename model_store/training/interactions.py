@@ -73,6 +73,13 @@ class Interactions:
         result[order] = rank
         return result[::-1].copy()
 
+    def from_first(self) -> Int32:
+        """int32 [n]: 0 for a user's first interaction, 1 for the next one, and so on."""
+        order = np.argsort(self.user, kind="stable")
+        result = np.empty(len(self), np.int32)
+        result[order] = _rank_in_group(self.user[order])
+        return result
+
     def without_last(self, count: int) -> "Interactions":
         """All but each user's last `count` interactions."""
         return self.take(self.from_last() >= count)
