@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 LOCKS = {
     "requirements.lock": (),
-    "requirements-dev.lock": ("dev", "peers", "guided", "plots", "large", "text", "multilingual", "llm"),
+    "requirements-dev.lock": ("dev", "peers", "guided", "plots", "large", "text", "multilingual", "llm", "traces"),
 }
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
