@@ -91,6 +91,7 @@ def build_app(
     tasks = {
         "advance": updater.advance_forever,
         "refresh": updater.refresh_forever,
+        "revisit": updater.revisit_forever,
         "write": updater.write_forever,
         "publish": updater.publish_forever,
         "flush": updater.flush_forever,

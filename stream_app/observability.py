@@ -145,6 +145,11 @@ class WorkerMetrics:
             ["outcome"],
             registry=registry,
         )
+        self.revisited = Counter(
+            "interest_followers_revisited",
+            "Followers written again without an event of theirs, since those whom they follow may have changed",
+            registry=registry,
+        )
         self.redis_losses = Counter(
             "interest_redis_losses",
             "Times Redis was found empty, or replaced by another server: interest rebuild-redis refills it",

@@ -47,6 +47,9 @@ class InterestSink(Protocol):
         """Returns when readers see the views, or newer ones. Retries for as long as settings allow, then raises
         StopWorker. May be repeated harmlessly."""
 
+    async def write_again(self, views: InterestViews) -> object:
+        """Likewise, of users whose versions have not changed: who has another version there keeps it."""
+
     async def name_followees(self, names: Mapping[int, bytes | None], /) -> None:
         """Keep the names of followed users, by the hashes that states have of them; None: no more. Retries likewise."""
 

@@ -273,7 +273,7 @@ class _Work:
         return max(1, self._settings.redis.ttl_s - age_s)
 
     async def _write(self, partition: int, rows: Rows, ttl_s: int, told: dict[bytes, bytes]) -> None:
-        async for views in self._refresher.views(partition, rows, wall_clock_ms()):
+        async for views in self._refresher.views({partition: rows}, wall_clock_ms()):
             _attach(views, told)
             self._done.written += await self._sink.fill(views, ttl_s, dry_run=self._dry_run)
             self._tell()

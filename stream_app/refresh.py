@@ -49,10 +49,11 @@ RECOMMEND_USERS = 256
 
 @dataclass(slots=True)
 class Offer:
-    """What is to be written."""
+    """What is to be written; `again`, of users who were not touched."""
 
     pending: Pending
     views: list[InterestViews] = field(default_factory=list)
+    again: list[InterestViews] = field(default_factory=list)
     recommendations: list[Encoded] = field(default_factory=list)
 
 
@@ -174,10 +175,9 @@ class Refresher:
             offer.views.append(now.views)
         return offer
 
-    async def views(self, partition: int, rows: Rows, now_ms: int) -> AsyncIterator[InterestViews]:
-        """Views of users of one partition, in the order of their rows (int64 [n]). Nothing is recommended or noted."""
-        none = np.full(len(rows), -1)
-        async for now in self._rounds({partition: Touched(rows, none, none, [])}, now_ms):
+    async def views(self, rows: Mapping[int, Rows], now_ms: int) -> AsyncIterator[InterestViews]:
+        """Views of users by partition, in the order of their rows (int64 [n] each). Nothing is recommended or noted."""
+        async for now in self._rounds({partition: _untouched(of) for partition, of in rows.items()}, now_ms):
             yield now.views
 
     async def _rounds(self, touched: Mapping[int, Touched], now_ms: int) -> AsyncIterator[_Round]:
@@ -391,6 +391,11 @@ def _joined(readings: list[_Reading]) -> _Reading:
         erased_at_ms=np.concatenate([reading.erased_at_ms for reading in readings]),
         windows=WindowCounts.concat([reading.windows for reading in readings]),
     )
+
+
+def _untouched(rows: Rows) -> Touched:
+    none = np.full(len(rows), -1)
+    return Touched(rows, none, none, [])
 
 
 def _parts(touched: Touched, size: int) -> Iterator[Touched]:

@@ -139,6 +139,9 @@ class _Stage:
     def check(self, _now_s: float, _events: int, _rejected: int, _latest: Sequence[Rejected]) -> None:
         """No flood here."""
 
+    async def write_again(self, views: InterestViews) -> None:
+        """Nobody is quiet here."""
+
     async def name_followees(self, names: Mapping[int, bytes | None]) -> None:
         """Not kept."""
 

@@ -193,6 +193,11 @@ class Social(Section):
     max_age_s: PositiveFloat = Field(
         default=60.0, description="A followed user's vector is read again when it was read so long ago."
     )
+    refresh_s: Annotated[float, Field(ge=0)] = Field(
+        default=900.0,
+        description="Followers who do nothing themselves are read out and written again once in so long, since those"
+        " whom they follow may have changed; 0: at their next event only. At most 2,560 users a second are looked at.",
+    )
     room: Positive = Field(default=100_000, description="Followed users whose vectors a worker keeps, 0.3 kB each.")
     timeout_s: PositiveFloat = Field(default=0.25, description="Then a cycle goes on with the vectors that it has.")
     blocked: tuple[str, ...] = Field(

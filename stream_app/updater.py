@@ -36,6 +36,7 @@ from stream_app.pending import Pending
 from stream_app.ports import Changelog, Clock, DeadLetterSink, InterestSink, RecommendationSink, SlabSource
 from stream_app.refresh import Offer, Refresher, Voice
 from stream_app.restoring import Restoring
+from stream_app.revisits import STEP_S, Lap
 from stream_app.settings import Settings
 from stream_app.states import States, require_count
 
@@ -131,6 +132,7 @@ class Updater:
         self._unacked_events = 0
         self._touched_since_flush = 0
         self._owned: set[int] = set()
+        self._quiet: dict[int, npt.NDArray[np.int64]] = {}  # rows of followers to be read out again
         self._dropped = False  # by the group, as a flush has noticed
 
     # -- the engine that the transport, the table and recovery see
@@ -147,7 +149,7 @@ class Updater:
         """The epoch was raised before: what is in the inbox is void."""
         self._metrics.rebalances.inc()
         self._set_ready(False)
-        self._owned = set()
+        self._owned, self._quiet = set(), {}
         async with self._cycle_lock:
             self._inbox.clear()
             self._inbox_events = 0
@@ -319,10 +321,38 @@ class Updater:
             self._write_begun.clear()
             self._to_write.put_nowait(offer)
             self._to_publish.put_nowait(offer)
-            del pending, offer
+            del offer
+            await self._refresh_quiet(pending.cycle)
+            del pending
             self._refreshing = False
             self._change_voice()
             self._idle.set()
+
+    async def revisit_forever(self) -> NoReturn:
+        """Have followers read out again now and then, though no event of theirs came."""
+        lap = Lap(self._settings.social.refresh_s, time.monotonic())
+        while True:
+            await asyncio.sleep(STEP_S)
+            if not self._quiet:
+                sizes = {partition: len(self.states[partition]) for partition in sorted(self._owned)}
+                self._quiet = self._followers(lap.step(sizes, time.monotonic()))
+            if self._quiet:
+                self._touched.set()
+
+    def _followers(self, parts: Mapping[int, range]) -> dict[int, npt.NDArray[np.int64]]:
+        """Rows of those who follow somebody, by partition."""
+        found = {}
+        for partition, part in parts.items():
+            active = self.states[partition].records["followee_active"][part.start : part.stop]
+            if active.any():
+                found[partition] = np.flatnonzero(active) + part.start
+        return found
+
+    async def _refresh_quiet(self, cycle: int) -> None:
+        quiet, self._quiet = self._quiet, {}
+        if quiet:
+            again = [views async for views in self._refresher.views(quiet, self._clock())]
+            self._to_write.put_nowait(Offer(Pending(cycle=cycle), again=again))
 
     @property
     def model(self) -> InterestModel:
@@ -358,6 +388,9 @@ class Updater:
             if erased:
                 await self._name_followees(self._followees.forget(erased))
             self._metrics.cycle_users.observe(len(views))
+        for views in offer.again:
+            await self._effect("redis", partial(self._sinks.interests.write_again, views))
+            self._metrics.revisited.inc(len(views))
         self._observe_latency(offer.pending)
 
     async def _name_followees(self, names: Mapping[int, bytes | None]) -> None:

@@ -6,7 +6,8 @@
 --        windows, four vectors, topics, windows; see interest_blob.py
 --
 -- mode   write: also over the same version. fill: only where Redis lacks the user, or has an older version or another
---        model's vectors. look: writes nothing, and counts what fill would write.
+--        model's vectors. look: writes nothing, and counts what fill would write. again: only over the same version, and
+--        the key lives no longer for it.
 --
 -- One blob instead of an argument for each field: the client packs it in compiled code. Its structure is looked at
 -- whole before anything is written: one that does not add up writes nothing.
@@ -62,7 +63,11 @@ for i = 1, users do
   local stored_generation, stored_version = known(stored[1]), known(stored[2])
   local newer = generation > stored_generation or (generation == stored_generation and version > stored_version)
   local same = generation == stored_generation and version == stored_version
-  if newer or (same and (mode == 'write' or (flag ~= 2 and model ~= stored[3]))) then
+  local due = newer or (same and (mode == 'write' or (flag ~= 2 and model ~= stored[3])))
+  if mode == 'again' then
+    due = same and flag == 0
+  end
+  if due then
     written = written + 1
     if mode == 'look' then
       -- counted
@@ -81,7 +86,9 @@ for i = 1, users do
         'windows', blob:sub(windows, at - 1),
         'updated_at', updated_at, 'event_ts', event_ts, 'events', events,
         'generation', generation, 'version', version, 'model', model)
-      redis.call('EXPIRE', key, ttl)
+      if mode ~= 'again' then
+        redis.call('EXPIRE', key, ttl)
+      end
       if recommendation then
         redis.call('SET', recommendation_key, recommendation, 'EX', ttl)
       end

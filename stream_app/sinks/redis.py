@@ -81,7 +81,7 @@ _log = structlog.get_logger(__name__)
 class _Rule:
     """Over what to write (`mode` in guarded_write.lua), and for how long it is to live."""
 
-    mode: Literal["write", "fill", "look"]
+    mode: Literal["write", "fill", "look", "again"]
     ttl_s: int
 
 
@@ -133,6 +133,12 @@ class RedisSink:
         if self._card is not None and views.updated_at_ms - self._announced_ms >= _ANNOUNCE_EVERY_MS:
             await self.announce(self._card, views.updated_at_ms)
         return await self._write_by(_Rule("write", self._settings.ttl_s), views)
+
+    async def write_again(self, views: InterestViews) -> int:
+        """Write the views of users of whom Redis has that very version, without prolonging their lives: of people who
+        have done nothing, while others whom they follow have. Returns how many they are. Raises SinkStopped as `write`
+        does."""
+        return await self._write_by(_Rule("again", self._settings.ttl_s), views)
 
     async def fill(self, views: InterestViews, ttl_s: int, *, dry_run: bool = False) -> int:
         """Write the views of users whom Redis lacks, or has in an older version or by another model, to live `ttl_s`.

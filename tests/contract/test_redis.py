@@ -370,6 +370,28 @@ def test_fill_writes_what_is_missing_older_or_of_another_model(redis_settings: R
             assert (client.ttl(interest_key(user.encode())) <= 1_000) is filled
 
 
+def test_writing_again_changes_who_is_there_in_that_version_and_prolongs_no_life(
+    redis_settings: RedisSettings, redis_url: str
+) -> None:
+    users = ["again-missing", "again-older", "again-same", "again-newer", "again-erased"]
+    held = replace(random_views(users, seed=1), version=np.array([5, 4, 5, 6, 5]))
+    now = random_views(users, version=5, seed=2, erased=np.arange(5) == 4)
+
+    async def use(sink: RedisSink) -> list[int]:
+        await sink.write(held)
+        with redis.Redis.from_url(redis_url) as client:
+            client.delete(interest_key(b"again-missing"))
+            client.expire(interest_key(b"again-same"), 1_000)
+        return [await sink.write_again(now), await sink.write_again(now)]
+
+    assert run(redis_settings, use) == [1, 1]
+    with redis.Redis.from_url(redis_url) as client, InterestReader(redis_url) as reader:
+        assert reader.get("again-missing") is None
+        for i, user in enumerate(users[1:], start=1):
+            assert_read_back(reader.get(user), now if user == "again-same" else held, i)
+        assert 0 < client.ttl(interest_key(b"again-same")) <= 1_000
+
+
 def test_fill_erases_who_is_erased(redis_settings: RedisSettings, redis_url: str) -> None:
     old, erased = (
         random_views(["fill-gone"], version=3),

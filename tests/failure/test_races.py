@@ -90,6 +90,10 @@ class World:
             if version >= self.redis.get(key, (-1, False))[0]:
                 self.redis[key] = version, bool(views.erased[place])
 
+    async def write_again(self, views: InterestViews) -> None:
+        for place, key in enumerate(views.keys):
+            assert self.redis[key][0] >= int(views.version[place])
+
     async def name_followees(self, names: Mapping[int, bytes | None]) -> None:
         self.followees |= names
 

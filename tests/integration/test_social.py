@@ -21,6 +21,7 @@ pytestmark = pytest.mark.parametrize("redis_server", ["valkey"], indirect=True, 
 
 ITEMS = 40
 MAX_AGE_S = 0.5
+REFRESH_S = {1: 0.0, 2: 1.0}  # by worker
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,9 @@ def members(kafka: LocalKafka, redis_url: str, model_url: str, folder: Path) -> 
     social = {"max_age_s": MAX_AGE_S, "timeout_s": 5.0, "blocked": ("creator:blocked",)}
     first, second = (
         Member(
-            member_settings(kafka.bootstrap, url, model_url, name, folder, social=social),
+            member_settings(
+                kafka.bootstrap, url, model_url, name, folder, social={**social, "refresh_s": REFRESH_S[number]}
+            ),
             folder / f"worker-{number}.log",
         )
         for number in (1, 2)
@@ -183,6 +186,34 @@ def test_another_worker_knows_whom_users_follow(service: Neighbour, members: tup
         other.wait_ready()
         found = follow(service, silent, "blocked", "creator")
         np.testing.assert_allclose(found.social, direction(was.vector), atol=1e-4)
+
+
+def test_a_follower_who_does_nothing_is_refreshed_now_and_then(
+    service: Neighbour, members: tuple[Member, Member]
+) -> None:
+    if members[0].exit_code() is None:
+        members[0].terminate()
+    with members[1] as other, redis.Redis.from_url(service.settings.redis.url.get_secret_value()) as client:
+        other.wait_ready()
+        (liked, was), silent, unfollower = followee(service, "i3"), new_user(), new_user()
+        follow(service, unfollower, liked)
+        left, before = follow(service, unfollower, liked, action="unfollow"), follow(service, silent, liked)
+        client.expire(f"interest:{{{silent}}}", 5_000)
+        for _ in range(5):
+            service.send("click", liked, item_id="i4")
+        now = service.events_of(liked, 8)
+        assert np.abs(direction(now.vector) - direction(was.vector)).max() > 0.01
+
+        def look() -> Interest | None:
+            found = service.reader.get(silent)
+            return found if found and np.allclose(found.social, direction(now.vector), atol=1e-4) else None
+
+        after = wait_for("what the followee likes now", look)
+        assert 0 < client.ttl(f"interest:{{{silent}}}") <= 5_000
+        np.testing.assert_array_equal(service.reader.get(unfollower).vector, left.vector)
+    assert (after.version, after.events, after.event_ts_ms) == (before.version, before.events, before.event_ts_ms)
+    assert after.updated_at_ms > before.updated_at_ms
+    assert np.abs(after.vector - before.vector).max() > 0.01
 
 
 def _names(service: Neighbour) -> dict[bytes, bytes]:
