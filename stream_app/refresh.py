@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 import numpy as np
@@ -126,6 +126,11 @@ class Voice:
         explainer = Explainer(model.index, model.writes, model.decays)
         targets = directions_of(model.index, model.topics, model.creators)
         return Voice(model, explainer, (*model.index.item_ids, None), (*model.topics, None), targets)
+
+    def without(self, rows: Rows) -> "Voice":
+        """The same that never offers the items in these rows of the index."""
+        index = self.model.index.without(rows)
+        return replace(self, model=replace(self.model, index=index), explainer=replace(self.explainer, index=index))
 
 
 class Refresher:

@@ -27,6 +27,7 @@ from stream_app.reaching import reaching
 from stream_app.settings import Settings
 
 if TYPE_CHECKING:
+    from model_store.catalog.index import ItemIndex
     from model_store.model import InterestModel  # imports TensorFlow, which the catalogue service does without
 
 log = structlog.get_logger(__name__)
@@ -129,12 +130,17 @@ class Shelf:
         unlisted = np.flatnonzero(index.rows_of(hash_ids(told.ids).hash) < 0)
         if len(unlisted):
             index = index.joined(told.take(unlisted))
-        gone = index.rows_of(hash_ids(list(self._deleted)).hash)
-        if (gone >= 0).any():
-            index = index.without(gone[gone >= 0])
+        if len(gone := self.withdrawn(index)):
+            index = index.without(gone)
         return replace(
             model, index=index, writes=self.put_into_writes(model.writes), creators=self.creators_of(index.item_ids)
         )
+
+    def withdrawn(self, index: "ItemIndex") -> npt.NDArray[np.int64]:
+        """int64 [n]: rows of the items that it offers and that are deleted."""
+        rows = index.rows_of(hash_ids(list(self._deleted)).hash)
+        rows = rows[rows >= 0]
+        return rows[index.bias[rows] > -np.inf]
 
     def creators_of(self, ids: Iterable[str]) -> tuple[str, ...]:
         """Whose each of some items is, empty where nobody has said; nothing at all where that is so of every item."""
@@ -341,3 +347,7 @@ class Catalogue:
     def put_into(self, model: "InterestModel") -> "InterestModel":
         """See `Shelf`."""
         return self.shelf.put_into(model)
+
+    def withdrawn(self, index: "ItemIndex") -> npt.NDArray[np.int64]:
+        """See `Shelf`."""
+        return self.shelf.withdrawn(index)

@@ -359,6 +359,11 @@ class Updater:
         """What users are read out with now."""
         return self._refresher.model
 
+    @property
+    def voice(self) -> Voice:
+        """What users are read out with from the next refresh on."""
+        return self._next_voice or self._refresher.voice
+
     def take_up(self, voice: Voice) -> None:
         """Read out with another version from the next refresh on, and write as it does. It must read the states that
         are there: the same generation and decays, and a write table that has more items at most."""

@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import NoReturn, Protocol, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import structlog
 
 from model_store import manifest
+from model_store.catalog.index import ItemIndex
 from model_store.manifest import MANIFEST, ModelError
 from model_store.model import InterestModel, load_model, made_up_features
 from model_store.registry import ModelRegistry
@@ -32,6 +34,8 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 TRIED_ROWS = 256
+REST = 9
+"""So many times as long as it took to tell the reader of all items nothing but deletions is told."""
 KEPT_S = 3600.0
 """A local copy that is older may go: other workers on this machine have loaded it, or will fetch it again."""
 
@@ -40,8 +44,8 @@ class Reader(Protocol):
     """Who reads out: `updater.Updater`."""
 
     @property
-    def model(self) -> InterestModel:
-        """In use now."""
+    def voice(self) -> Voice:
+        """In use now, or from the next refresh on."""
 
     def take_up(self, voice: Voice, /) -> None:
         """Use another from the next refresh on."""
@@ -61,6 +65,9 @@ class Catalogue(Protocol):
 
     def put_into(self, model: InterestModel, /) -> InterestModel:
         """The model that knows all that was said."""
+
+    def withdrawn(self, index: ItemIndex, /) -> npt.NDArray[np.int64]:
+        """int64 [n]: rows of the items that it still offers and that were deleted."""
 
 
 class Refused(Exception):  # noqa: N818  # what it is
@@ -92,6 +99,7 @@ class Versions:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="versions")
         self._refused: str | None = None
         self._news = False  # the catalogue has told of items, and the reader does not know yet
+        self._rests_until_s = 0.0
 
     async def watch_forever(self) -> NoReturn:
         """Look again and again."""
@@ -102,14 +110,27 @@ class Versions:
     async def look(self) -> None:
         """Take up the version that the pointer names, if it is another one than that in use and can be used; or else
         what the catalogue has told since."""
-        if self._catalogue is not None:
-            self._news |= await self._aside(self._catalogue.news)
+        if self._catalogue is not None and await self._aside(self._catalogue.news):
+            self._news = True
+            await self._withdraw(self._catalogue)
         base = await self._another()
         if base is not None:
             await self._take_up(base, await self._aside(lambda: self._voice_of(base)))
-        elif self._news:
-            self._reader.take_up(await self._aside(lambda: self._voice_of(self._base)))
-            self._news = False
+        elif self._news and time.monotonic() >= self._rests_until_s:
+            await self._tell_news()
+
+    async def _withdraw(self, catalogue: Catalogue) -> None:
+        """What is deleted is offered no more, before anything else is told, which may take long."""
+        voice = self._reader.voice
+        gone = await self._aside(lambda: catalogue.withdrawn(voice.model.index))
+        if len(gone):
+            self._reader.take_up(await self._aside(lambda: voice.without(gone)))
+
+    async def _tell_news(self) -> None:
+        began_s = time.monotonic()
+        self._reader.take_up(await self._aside(lambda: self._voice_of(self._base)))
+        self._news, ended_s = False, time.monotonic()
+        self._rests_until_s = ended_s + REST * (ended_s - began_s)
 
     async def _another(self) -> InterestModel | None:
         """The version that the pointer names, if it is to be taken up."""

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 from model_store import manifest
+from model_store.catalog.index import ItemIndex
 from model_store.encoder.runtime import use_threads
 from model_store.manifest import MANIFEST
 from model_store.model import InterestModel, export, load_model, load_parts
 from model_store.registry import ModelRegistry
 from model_store.state.memory import Decays
+from stream_app import versions as versions_module
 from stream_app.contracts.knowledge import Knowledge, deleted, encode
 from stream_app.contracts.redis_layout import ModelCard
 from stream_app.observability import WorkerMetrics
@@ -28,11 +30,15 @@ from tests.bench.model import VERSION, catalogue_model
 class Worker:
     """Reader and announcer at once."""
 
-    model: InterestModel
+    voice: Voice
     announced: list[ModelCard] = field(default_factory=list)
 
+    @property
+    def model(self) -> InterestModel:
+        return self.voice.model
+
     def take_up(self, voice: Voice) -> None:
-        self.model = voice.model
+        self.voice = voice
 
     async def announce(self, card: ModelCard, now_ms: int) -> None:
         self.announced.append(card)
@@ -44,6 +50,7 @@ class Catalogue:
 
     shelf: Shelf
     said: bool = False
+    puts: int = 0
 
     def tell(self, *knowledge: Knowledge) -> None:
         for one in knowledge:
@@ -55,7 +62,11 @@ class Catalogue:
         return said
 
     def put_into(self, model: InterestModel) -> InterestModel:
+        self.puts += 1
         return self.shelf.put_into(model)
+
+    def withdrawn(self, index: ItemIndex) -> np.ndarray:
+        return self.shelf.withdrawn(index)
 
 
 @dataclass
@@ -86,13 +97,14 @@ class Scene:
 
 
 @pytest.fixture
-def scene(tmp_path: Path) -> Scene:
+def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scene:
+    monkeypatch.setattr(versions_module, "REST", 0)
     use_threads(1)
     url = catalogue_model(tmp_path / "models", 30)
     settings = load(models={"url": url}, data_dir=tmp_path / "data")
     registry = ModelRegistry(url)
     model = load_model(registry.fetch(VERSION, tmp_path / "first"))
-    worker, metrics, catalogue = Worker(model), WorkerMetrics(), Catalogue(shelf_of(model))
+    worker, metrics, catalogue = Worker(Voice.of(model)), WorkerMetrics(), Catalogue(shelf_of(model))
     metrics.show_model(model.version, 1, model.made_at_ms)
     versions = Versions(settings, model, worker, worker, metrics, lambda: 1_000, catalogue)
     return Scene(tmp_path, settings, registry, worker, metrics, versions, catalogue)
@@ -258,6 +270,25 @@ def test_what_the_catalogue_tells_is_taken_up_and_outlives_a_change_of_version(s
     scene.catalogue.tell(knowledge(known, base))
     assert scene.look() == "second"
     assert np.isfinite(scene.worker.model.index.bias).all()
+
+
+def test_while_it_rests_from_telling_all_it_tells_deletions(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    base = scene.worker.model
+    monkeypatch.setattr(versions_module, "REST", 1e9)
+    scene.catalogue.tell(knowledge("new", base), knowledge("other", base))
+    scene.look()
+    scene.catalogue.tell(deleted("new", 2), deleted(base.index.item_ids[3], 3), knowledge("later", base))
+    scene.look(2)
+    now = scene.worker.voice
+    assert now.model.index.item_ids == (*base.index.item_ids, "new", "other")
+    offered = np.isfinite(now.model.index.bias)
+    assert np.flatnonzero(~offered).tolist() == [3, 30]
+    assert now.explainer.index is now.model.index
+    assert scene.catalogue.puts == 1
+    scene.versions._rests_until_s = 0.0
+    scene.look()
+    assert scene.worker.model.index.item_ids == (*base.index.item_ids, "other", "later")
+    assert np.flatnonzero(~np.isfinite(scene.worker.model.index.bias)).tolist() == [3]
 
 
 @pytest.mark.parametrize("fault", ["unreachable", "refused"])
