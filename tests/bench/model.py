@@ -15,7 +15,7 @@ from model_store.model import InterestModel, ModelParts, export, load_model
 from model_store.registry import ModelRegistry
 from model_store.state.hashing import hash_ids
 from model_store.state.layout import DIM, FACET_DIM
-from model_store.state.memory import Decays
+from model_store.state.memory import DAY_MS, Decays
 from model_store.state.writes import WriteTable
 
 TOPICS = tuple(f"topic {number}" for number in range(19))  # as many as MovieLens has genres
@@ -23,13 +23,21 @@ VERSION = "bench"
 
 
 def catalogue_model(
-    store: Path, items: int, seed: int = 1, generation: int = 1, topics: tuple[str, ...] = TOPICS
+    store: Path,
+    items: int,
+    seed: int = 1,
+    generation: int = 1,
+    topics: tuple[str, ...] = TOPICS,
+    *,
+    context: bool = False,
 ) -> str:
-    """Publishes and promotes a model of the items `i0` .. `i{items - 1}`; returns the store's URL."""
+    """Publishes and promotes a model of the items `i0` .. `i{items - 1}`; returns the store's URL. `context`: it reads
+    when and where users click."""
     use_threads(1)
     version = VERSION if generation == 1 else f"{VERSION}-g{generation}"
     folder = store.with_name(f"{store.name}-export-{version}")
-    export(replace(_parts(items, seed), generation=generation, topics=topics), folder, version)
+    parts = replace(_parts(items, seed), generation=generation, topics=topics)
+    export(_reading_context(parts, seed) if context else parts, folder, version)
     registry = ModelRegistry(str(store))
     registry.publish(folder, version)
     registry.promote(version)
@@ -44,6 +52,13 @@ def current_model(url: str, folder: Path) -> InterestModel:
         raise SystemExit(f"{url} has no promoted model")
     use_threads(1)
     return load_model(registry.fetch(version, folder / version))
+
+
+def _reading_context(parts: ModelParts, seed: int) -> ModelParts:
+    network = ReadoutNetwork(len(parts.topics), seed, context=True)
+    for begins_at_zero in network._context:
+        begins_at_zero.assign(np.random.default_rng(seed).normal(0, 0.3, begins_at_zero.shape))
+    return replace(parts, network=network, decays=Decays(context_half_life_ms=30 * DAY_MS))
 
 
 def _parts(items: int, seed: int) -> ModelParts:
