@@ -22,7 +22,7 @@ import typer
 from stream_app.local import LeashedProcess
 from stream_app.settings import Settings
 from tests.bench.ground import Ground, ground, unique
-from tests.bench.load import Sender
+from tests.bench.load import Followed, Sender
 from tests.bench.model import catalogue_model
 from tests.bench.probe import KEY_PREFIX, Probes, TrackingClient
 from tests.bench.report import percentiles_ms, plain, run, save, show
@@ -108,7 +108,7 @@ def paced_load(on: Ground, setup: WorkerSetup, prefix: str, rate: float, seconds
     """The load generator's process: it outlasts settling and measuring by a second, and ends with the block."""
     options = {
         "--kafka": on.bootstrap, "--prefix": prefix, "--rate": rate, "--seconds": SETTLE_S + seconds + 1,
-        "--users": setup.users, "--items": setup.items, "--zipf": setup.zipf,
+        "--users": setup.users, "--items": setup.items, "--zipf": setup.zipf, "--followed": setup.followed.value,
     }  # fmt: skip
     words = [str(word) for option in options.items() for word in option]
     command = [sys.executable, "-m", "tests.bench.load", "paced", *words]
@@ -128,6 +128,7 @@ def main(
     items: int = 5_000,
     zipf: float = 0.0,
     partitions: int = 4,
+    followed: Annotated[Followed, typer.Option(help="Whom a tenth of the events follows.")] = Followed.CREATOR,
     json: Annotated[Path | None, typer.Option(help="Write the figures here.")] = None,
     kafka: Annotated[str | None, typer.Option(help="HOST:PORT instead of one that is started here.")] = None,
     redis: Annotated[str | None, typer.Option(help="URL of an empty database instead of one started here.")] = None,
@@ -136,7 +137,7 @@ def main(
     with ground(kafka, redis) as on:
         model = catalogue_model(on.folder / "models", items)
         for each in rate or [500.0, 2_000.0, 5_000.0]:
-            setup = WorkerSetup(unique("latency"), model, partitions, users, items, zipf)
+            setup = WorkerSetup(unique("latency"), model, partitions, users, items, zipf, followed=followed)
             rows.append(measure(on, setup, each, seconds))
             on.empty_redis()
     show("published to readable in Redis by another client", [plain(row) for row in rows])

@@ -13,6 +13,7 @@ Keys are partitioned by murmur2, as Java clients do.
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -35,6 +36,13 @@ TICK_S = 0.002
 LIBRDKAFKA_LOG = 2
 
 
+class Followed(StrEnum):
+    """Whom users follow: creators of whom no model knows anything, or each other."""
+
+    CREATOR = "creator"
+    USER = "user"
+
+
 @dataclass(frozen=True, slots=True)
 class Population:
     """Who acts on what. `zipf` 0: every user is as likely as any other; otherwise the exponent over the user's rank,
@@ -45,6 +53,7 @@ class Population:
     zipf: float = 0.0
     seed: int = 1
     user_prefix: str = "u"
+    followed: Followed = Followed.CREATOR
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +73,10 @@ class Events:
         """Kind, key and value of event `i`."""
         user = b"%s%d" % (self.population.user_prefix.encode(), self.user[i])
         kind = int(self.kind[i])
-        body = BODIES[kind] % (self.target[i], self.value[i]) if kind != FOLLOW else BODIES[kind] % self.target[i]
+        if kind == FOLLOW:
+            body = FOLLOWS[self.population.followed] % self.target[i]
+        else:
+            body = BODIES[kind] % (self.target[i], self.value[i])
         return kind, user, b'{"event_id":"%d-%d","user_id":"%s",%s,"ts":%d}' % (
             self.population.seed, i, user, body, ts_ms,
         )  # fmt: skip
@@ -72,15 +84,19 @@ class Events:
 
 BODIES = {
     CLICK: b'"item_id":"i%d","dwell_ms":%d',
-    FOLLOW: b'"target_id":"c%d","target_type":"creator","action":"follow"',
     RATING: b'"item_id":"i%d","rating":%d',
+}
+FOLLOWS = {
+    Followed.CREATOR: b'"target_id":"c%d","target_type":"creator","action":"follow"',
+    Followed.USER: b'"target_id":"u%d","target_type":"user","action":"follow"',
 }
 
 
 def generate(population: Population, events: int) -> Events:
     rng = np.random.default_rng(population.seed)
     kind = rng.choice(3, events, p=SHARES)
-    target = np.where(kind == FOLLOW, rng.integers(0, CREATORS, events), rng.integers(0, population.items, events))
+    targets = population.users if population.followed == Followed.USER else CREATORS
+    target = np.where(kind == FOLLOW, rng.integers(0, targets, events), rng.integers(0, population.items, events))
     value = np.where(kind == RATING, rng.integers(1, 6, events), rng.integers(500, 120_000, events))
     return Events(population, kind, _users(rng, population, events), target, value)
 
@@ -246,10 +262,10 @@ def preload_command(
 @cli.command("paced")
 def paced_command(
     kafka: Kafka, prefix: Prefix = "interest", rate: float = 2_000, seconds: float = 60, users: int = 20_000,
-    items: int = 5_000, zipf: float = 0.0, seed: int = 1,
+    items: int = 5_000, zipf: float = 0.0, seed: int = 1, followed: Followed = Followed.CREATOR,
 ) -> None:  # fmt: skip
     """An even stream: `rate` events/s for `seconds`."""
-    drawn = generate(Population(users, items, zipf, seed), int(rate * seconds))
+    drawn = generate(Population(users, items, zipf, seed, followed=followed), int(rate * seconds))
     reached = pace(kafka, topics_named(prefix), drawn, rate)
     typer.echo(f"{len(drawn)} events at {reached:,.0f} events/s")
 

@@ -9,7 +9,7 @@ from stream_app import topics
 from stream_app.local.server import free_port
 from stream_app.settings import Kafka, Log, Metrics, ModelStore, Recommend, Redis, Settings, load
 from tests.bench.ground import Broker, Ground
-from tests.bench.load import topics_named
+from tests.bench.load import Followed, topics_named
 from tests.bench.worker import Worker
 
 LOOK_S = 0.02
@@ -26,6 +26,7 @@ class WorkerSetup:
     items: int
     zipf: float
     recommend: bool = True
+    followed: Followed = Followed.CREATOR
 
 
 def worker_settings(on: Ground, setup: WorkerSetup) -> Settings:

@@ -1,10 +1,12 @@
 """The generator's events are what producers are told to send, each once and where Java's partitioner puts it."""
 
+import json
 import time
 from collections import Counter
 from dataclasses import dataclass, field
 
 import numpy as np
+import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from model_store.state.layout import Kind
@@ -12,7 +14,7 @@ from stream_app.contracts.decode import decode_records
 from stream_app.contracts.validity import Limits
 from stream_app.local import LocalKafka
 from tests.bench.ground import Broker, unique
-from tests.bench.load import Events, Population, generate, pace, preload, topics_named
+from tests.bench.load import Events, Followed, Population, generate, pace, preload, topics_named
 
 PARTITIONS = 3
 
@@ -48,9 +50,10 @@ def sent(events: Events, end_ms: int) -> Counter[tuple[int, bytes, bytes]]:
     return Counter(events.message(i, end_ms - len(events) + i) for i in range(len(events)))
 
 
-def test_every_preloaded_event_is_valid_and_there_once(kafka: LocalKafka) -> None:
+@pytest.mark.parametrize("followed", Followed)
+def test_every_preloaded_event_is_valid_and_there_once(kafka: LocalKafka, followed: Followed) -> None:
     topics, end_ms = topics_named(unique("test")), time.time_ns() // 1_000_000
-    events = generate(Population(users=50, items=20), 600)
+    events = generate(Population(users=50, items=20, followed=followed), 600)
     Broker(kafka.bootstrap).create(list(topics.inputs), PARTITIONS)
     preload(kafka.bootstrap, topics, events, end_ms)
     found: Counter[tuple[int, bytes, bytes]] = Counter()
@@ -60,6 +63,8 @@ def test_every_preloaded_event_is_valid_and_there_once(kafka: LocalKafka) -> Non
             assert decoded.rejected == []
             found.update((int(kind), record.key or b"", record.value or b"") for record in records)
     assert found == sent(events, end_ms)
+    targets = {json.loads(value)["target_type"] for kind, _, value in found if kind == Kind.FOLLOW}
+    assert targets == {followed.value}
 
 
 def test_a_paced_load_sends_everything_and_not_faster_than_asked(kafka: LocalKafka) -> None:
