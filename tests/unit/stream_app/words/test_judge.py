@@ -21,7 +21,7 @@ FACTS = Facts(
     recommended=(Recommended(Item("Ran"), "content", "War", Item("Seven Samurai")),),
     known_topics=("Drama", "War", "Comedy", "Film Noir", "喜剧"),
 )
-FENCE = Fence("FACTS")
+FENCE = Fence("FACTS", canary="canary-3f1c", boundary="9d2e")  # known, so that the tests have names that stay
 
 
 def judged(paragraph: str, language: Language = "en", facts: Facts = FACTS) -> str:
