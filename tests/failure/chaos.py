@@ -47,6 +47,8 @@ LAME_READY_S, LAME_DRAIN_S = 40.0, 15.0
 WATCHED = 100
 PRODUCER_STOP_S = 90.0
 SUPERVISED_S = 0.2
+REVISITED_S = 3.0
+"""Followers are read out again so often though they do nothing."""
 STOPPED = 70
 
 
@@ -185,7 +187,16 @@ class Chaos:
             "replication": min(plan.brokers, 3),
         }
         self.settings = [
-            member_settings(kafka.bootstrap, redis.url, model, name, folder, plan.partitions, kafka=session)
+            member_settings(
+                kafka.bootstrap,
+                redis.url,
+                model,
+                name,
+                folder,
+                plan.partitions,
+                kafka=session,
+                social={"refresh_s": REVISITED_S},
+            )  # fmt: skip
             for _ in range(plan.workers)
         ]
         make_topics(self.settings[0])
