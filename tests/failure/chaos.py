@@ -196,7 +196,7 @@ class Chaos:
                 plan.partitions,
                 kafka=session,
                 social={"refresh_s": REVISITED_S},
-            )  # fmt: skip
+            )
             for _ in range(plan.workers)
         ]
         make_topics(self.settings[0])
