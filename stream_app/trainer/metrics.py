@@ -31,7 +31,7 @@ class TrainerMetrics:
         self.lag = Gauge(
             "interest_trainer_lag_events", "Events that the trainer has still to read", ["topic"], registry=registry
         )
-        self.items = Gauge("interest_trainer_items", "Items met", registry=registry)
+        self.items = Gauge("interest_trainer_items", "Items that the trainer knows", registry=registry)
         self.users = Gauge("interest_trainer_users", "Users whose states are held", registry=registry)
         self.loss = Gauge(
             "interest_trainer_loss", "Cross-entropy of the last round's clicks before it was learnt", registry=registry
