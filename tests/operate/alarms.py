@@ -383,7 +383,7 @@ class Outcome:
 def attempt(world: World, trial: Trial) -> Outcome:
     """Break, see, mend, see."""
     name = trial.breakage.__name__.replace("_", "-")
-    until("calm", lambda: not world.prometheus.firing(), CALM_S)
+    until("calm", lambda: not set(trial.expected) & world.prometheus.firing().keys(), CALM_S)
     say(f"[bold]{name}[/]: {trial.says}", highlight=False)
     fired: dict[str, float] = {}
     seen: set[str] = set()
@@ -432,6 +432,7 @@ def world_at_work() -> Iterator[World]:
     """Everything runs, and has done so for long enough that nothing fires."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="interest-alarms-")))
+        say("starting everything", style="dim")
         kafka = stack.enter_context(LocalKafka(folder / "kafka", heap_mb=HEAP_MB, properties=GUARDED))
         valkey = stack.enter_context(LocalValkey(folder / "valkey"))
         nursery, model = stack.enter_context(Nursery()), stack.enter_context(FakeOpenAI())
@@ -439,6 +440,7 @@ def world_at_work() -> Iterator[World]:
         stack.enter_context(scene.open())
         traffic = stack.enter_context(scene.busy())
         prometheus = stack.enter_context(watching(folder / "prometheus", scene.targets, TIMES_FASTER, LOWER))
+        say(f"Prometheus is at http://{prometheus.address}", style="dim", highlight=False)
         yield World(kafka, valkey, scene, traffic, prometheus, folder)
 
 

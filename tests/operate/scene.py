@@ -162,7 +162,9 @@ class Traffic:
     def _tick(self, number: int) -> None:
         for place in range(EVENTS_A_TICK):
             user = f"u{(number * EVENTS_A_TICK + place) % USERS}"
-            self._events.send("click", user, item_id=f"i{(number + place) % ITEMS}", event_id=f"{number}-{place}")
+            self._events.send(
+                "click", user, item_id=f"i{number * place % (place * place + 3)}", event_id=f"{number}-{place}"
+            )
         for place in range(self.bad):
             self._events.send_raw("click", f"u{place}".encode(), b"{")
         if number % 10 == 0:
@@ -173,7 +175,8 @@ class Traffic:
         user, send = f"u{number % USERS}", self._events.send
         send("rating", user, item_id=f"i{number % ITEMS}", rating=4)
         send("follow", user, target_id=f"u{(number + 7) % USERS}", target_type="user")
-        send("click", user, item_id="i1", event_id="again")
+        for _ in range(2):
+            send("click", user, item_id="i1", event_id=f"twice-{number}")
         send("click", user, item_id="i2", ts=now_ms() - 40 * DAY_MS)
         if number % 20 == 0:
             self._events.send_raw("click", user.encode(), b"{")
