@@ -114,11 +114,12 @@ class Scene:
             yield self
 
     def close(self) -> None:
+        """Nobody waits for an end in order here."""
         for process in self.others.values():
-            process.stop(20)
+            process.kill()
         for member in self.workers:
             with suppress(AttributeError):  # it was never started
-                member.terminate()
+                member.kill()
 
     @contextmanager
     def busy(self) -> Iterator["Traffic"]:
