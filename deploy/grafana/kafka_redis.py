@@ -83,7 +83,7 @@ def _durability() -> list[Builder]:
         series(
             "Flush",
             "From the snapshot of dirty states until Kafka has acknowledged them. Good: below 100 ms.",
-            quantiles("interest_flush_seconds"), "s",
+            quantiles("interest_flush_seconds"), "s", logarithmic=True,
         ),
         series(
             "States in a flush",
@@ -137,7 +137,7 @@ def _redis() -> list[Builder]:
         series(
             "A write to Redis",
             "One round trip for all users of a cycle. Good: below 5 ms at some thousand events/s.",
-            quantiles(stage, redis), "s", bounds=Bounds(0.05, 0.25),
+            quantiles(stage, redis), "s", bounds=Bounds(0.05, 0.25), logarithmic=True,
         ),
         series(
             "Retries",

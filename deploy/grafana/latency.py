@@ -48,7 +48,8 @@ def _whole() -> list[Builder]:
         series(
             "Event to Redis, p99 by kind",
             "Kinds go the same way; one that is slower comes from a producer that sends late, or in batches.",
-            Query(quantile(0.99, latency, "kind"), "{{kind}}"), "s", 12, Bounds(0.1, 0.25), alerts=LATE,
+            Query(quantile(0.99, latency, "kind"), "{{kind}}"), "s", 12, Bounds(0.1, 0.25), logarithmic=True,
+            alerts=LATE,
         ),
     ]  # fmt: skip
 
@@ -63,13 +64,14 @@ def _stages() -> list[Builder]:
         series(
             "Stage, p50",
             f"Half of the cycles take less. {meaning} Good: each below 5 ms at some thousand events/s.",
-            Query(quantile(0.5, stage, "stage"), "{{stage}}"), "s",
+            Query(quantile(0.5, stage, "stage"), "{{stage}}"), "s", logarithmic=True,
         ),
         series(
             "Stage, p99",
             "The slowest of a hundred cycles. The stage that rises together with event to Redis is the one to look at:"
             " redis is Redis or the network, readout and recommend are CPU, changelog is Kafka.",
-            Query(quantile(0.99, stage, "stage"), "{{stage}}"), "s", bounds=Bounds(0.1, 0.25), alerts=LATE,
+            Query(quantile(0.99, stage, "stage"), "{{stage}}"), "s", bounds=Bounds(0.1, 0.25), logarithmic=True,
+            alerts=LATE,
         ),
         series(
             "Time spent, by stage",
@@ -85,18 +87,18 @@ def _sizes() -> list[Builder]:
         series(
             "Events in a cycle",
             "Everything that waits is one cycle. Good at low rates: a few; thousands while a backlog is worked off.",
-            quantiles("interest_cycle_events"),
+            quantiles("interest_cycle_events"), logarithmic=True,
         ),
         series(
             "Users in a write",
             "Users whose interests one write to Redis refreshed; fewer than events where users repeat.",
-            quantiles("interest_cycle_users"),
+            quantiles("interest_cycle_users"), logarithmic=True,
         ),
         series(
             "Events in a slab",
             "All fetched records of one partition. Good: as many as arrive within fetch_wait_ms; small slabs at a high"
             " rate are too many partitions.",
-            quantiles("interest_slab_events"),
+            quantiles("interest_slab_events"), logarithmic=True,
         ),
         series(
             "Cycles a second",
@@ -123,7 +125,7 @@ def _held_up() -> list[Builder]:
         series(
             "Event loop held up",
             "How much later than asked a timer ran. Good: p99 below 10 ms; what holds it up holds up everything.",
-            quantiles("interest_loop_block_seconds"), "s", bounds=Bounds(0.05, 0.25),
+            quantiles("interest_loop_block_seconds"), "s", bounds=Bounds(0.05, 0.25), logarithmic=True,
             alerts=("InterestEventLoopBlocked",),
         ),
         series(

@@ -61,8 +61,8 @@ def _fresh() -> list[Builder]:
         number(
             "Budget of three days left",
             "What is left of the late events that three days may have (1 %). Below zero the objective is missed if it"
-            " goes on like this.",
-            Query(f"1 - max(job:interest_events_late:ratio_rate3d{{{OF_JOB}}}) / 0.01"), "percentunit",
+            " goes on like this; -100 % is that or worse.",
+            Query(f"clamp_min(1 - max(job:interest_events_late:ratio_rate3d{{{OF_JOB}}}) / 0.01, -1)"), "percentunit",
             Bounds(0.5, 0, falling=True), alerts=BURNS,
         ),
         number(
@@ -80,7 +80,7 @@ def _fresh() -> list[Builder]:
             "Event to Redis",
             "From an event's Kafka timestamp until its user's interests are readable in Redis. The dashed lines are 100"
             " and 250 ms, the latter the objective's bound.",
-            quantiles(latency), "s", 12, Bounds(0.1, 0.25), alerts=BURNS,
+            quantiles(latency), "s", 12, Bounds(0.1, 0.25), logarithmic=True, alerts=BURNS,
         ),
         series(
             "Share of late events",

@@ -110,13 +110,14 @@ def series(
     width: int = 8,
     bounds: Bounds | None = None,
     stacked: bool = False,
+    logarithmic: bool = False,
     alerts: Sequence[str] = (),
 ) -> timeseries.Panel:
-    """Lines over time. `meaning` says what it is and what good looks like; `alerts`: which go off over it."""
+    """Lines over time. `meaning` says what it is and what good looks like; `alerts`: which go off over it. A minute's
+    outage would flatten the milliseconds on an axis that is not `logarithmic`."""
     panel = (
         timeseries.Panel()
         .unit(unit)
-        .min(0)
         .fill_opacity(30 if stacked else 8)
         .line_width(1 if stacked else 2)
         .show_points(common_model.VisibilityMode.NEVER)
@@ -133,6 +134,10 @@ def series(
             .sort(common_model.SortOrder.DESCENDING)
         )
     )
+    if logarithmic:
+        panel.scale_distribution(common.ScaleDistributionConfig().type(common_model.ScaleDistribution.LOG).log(10))
+    else:
+        panel.axis_soft_min(0)
     if stacked:
         panel.stacking(common.StackingConfig().mode(common_model.StackingMode.NORMAL))
     if bounds:
