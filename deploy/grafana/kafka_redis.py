@@ -137,23 +137,24 @@ def _redis() -> list[Builder]:
         series(
             "A write to Redis",
             "One round trip for all users of a cycle. Good: below 5 ms at some thousand events/s.",
-            quantiles(stage, redis), "s", bounds=Bounds(0.05, 0.25), logarithmic=True,
+            quantiles(stage, redis), "s", 6, Bounds(0.05, 0.25), logarithmic=True,
         ),
         series(
             "Retries",
             "Writes that were tried again, a second. Good: none; after INTEREST_REDIS__GIVE_UP_S (60) a worker stops.",
-            Query(rate("interest_redis_retries_total", "instance"), "{{instance}}"), "ops",
+            Query(rate("interest_redis_retries_total", "instance"), "{{instance}}"), "ops", 6,
             alerts=("InterestCommitStuck",),
         ),
         series(
             "Losses",
             "Within an hour, by what was found: empty, or replaced by another server. Every worker counts its own.",
-            Query(increase("interest_redis_losses_total", "1h", "found"), "{{found}}"), alerts=("InterestRedisLost",),
+            Query(increase("interest_redis_losses_total", "1h", "found"), "{{found}}"), width=6,
+            alerts=("InterestRedisLost",),
         ),
         series(
             "Writes that failed for good",
             "By sink; the worker stops after one, so it is seen here only where a scrape came between.",
-            Query(increase("interest_write_errors_total", "1h", "sink"), "{{sink}}"),
+            Query(increase("interest_write_errors_total", "1h", "sink"), "{{sink}}"), width=6,
             alerts=("InterestWorkerRestarts",),
         ),
     ]  # fmt: skip

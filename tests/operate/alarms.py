@@ -37,10 +37,10 @@ from tests.bench.model import VERSION, _parts
 from tests.failure.crew import Member
 from tests.failure.nursery import Nursery
 from tests.failure.rights import GUARDED
-from tests.fake_openai import FakeOpenAI, good, hanging, status
+from tests.fake_openai import FakeOpenAI, hanging, status
 from tests.operate.prometheus import LocalPrometheus, watching
 from tests.operate.rules import alerts
-from tests.operate.scene import ITEMS, Scene, Traffic, until
+from tests.operate.scene import ITEMS, KNOWS_TOPICS, Scene, Traffic, until
 
 TIMES_FASTER = 30
 LOWER: Mapping[str, str] = {
@@ -340,7 +340,7 @@ def language_model_away(world: World) -> Iterator[None]:
     """The endpoint answers 503."""
     world.scene.language_model.usual = status(503)
     yield
-    world.scene.language_model.usual = good
+    world.scene.language_model.usual = KNOWS_TOPICS
 
 
 @makes_fire("InterestLanguageModelBudgetSpent")
@@ -435,7 +435,7 @@ def world_at_work() -> Iterator[World]:
         say("starting everything", style="dim")
         kafka = stack.enter_context(LocalKafka(folder / "kafka", heap_mb=HEAP_MB, properties=GUARDED))
         valkey = stack.enter_context(LocalValkey(folder / "valkey"))
-        nursery, model = stack.enter_context(Nursery()), stack.enter_context(FakeOpenAI())
+        nursery, model = stack.enter_context(Nursery()), stack.enter_context(FakeOpenAI(usual=KNOWS_TOPICS))
         scene = Scene.on(kafka.bootstrap, valkey.url, folder, nursery, model)
         stack.enter_context(scene.open())
         traffic = stack.enter_context(scene.busy())

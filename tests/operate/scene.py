@@ -22,17 +22,19 @@ from stream_app.local import LeashedProcess
 from stream_app.local.server import free_port
 from stream_app.settings import Settings, environment
 from tests.bench.ground import unique
-from tests.bench.model import catalogue_model
+from tests.bench.model import TOPICS, catalogue_model
 from tests.failure.crew import Member, make_topics, member_settings
 from tests.failure.nursery import Nursery
 from tests.failure.service import Neighbour, now_ms, wait_for
-from tests.fake_openai import FakeOpenAI
+from tests.fake_openai import FakeOpenAI, annotation
 
 USERS, ITEMS, NEW_ITEMS = 300, 60, 2_000
 DAY_MS = 86_400_000
 START_S = 120.0
 TICK_S = 0.05
 EVENTS_A_TICK = 8
+KNOWS_TOPICS = annotation(topics=[{"name": TOPICS[1], "weight": 1.0}])
+"""Answers as a good model would, of the topics that there are."""
 OTHERS = ("trainer", "catalog", "web")
 QUICK = {
     "trainer": {

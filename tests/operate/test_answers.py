@@ -15,7 +15,7 @@ from tests.fake_openai import FakeOpenAI
 from tests.operate.expressions import Asked, asked_by, asked_by_dashboards, choices, marks, parts, selectors
 from tests.operate.prometheus import BINARY, LocalPrometheus, QueryError, watching
 from tests.operate.rules import all_rules
-from tests.operate.scene import Scene, until
+from tests.operate.scene import KNOWS_TOPICS, Scene, until
 
 pytestmark = [
     pytest.mark.skipif(BINARY is None, reason="prometheus is not installed (Debian: prometheus)"),
@@ -51,7 +51,7 @@ def prometheus(
     kafka: LocalKafka, redis_url: str, nursery: Nursery, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[LocalPrometheus]:
     folder = tmp_path_factory.mktemp("scene")
-    with FakeOpenAI() as model:
+    with FakeOpenAI(usual=KNOWS_TOPICS) as model:
         scene = Scene.on(kafka.bootstrap, redis_url.removesuffix("0") + "6", folder, nursery, model)
         with scene.open(), scene.busy(), watching(folder / "prometheus", scene.targets) as server:
             for begun in HAS_BEGUN:

@@ -81,6 +81,10 @@ def test_every_alert_has_a_section_in_the_runbook_and_the_reverse() -> None:
         assert rule.told["description"]
 
 
+def test_the_readme_counts_them_right() -> None:
+    assert f"{len(alerts())} alerts" in (ROOT / "README.md").read_text()
+
+
 @pytest.mark.parametrize("file", sorted(FOLDER.iterdir()), ids=lambda file: file.stem)
 def test_every_panel_is_explained_and_has_its_place(file: Path) -> None:
     known = {f"$runbook#{rule.name.lower()}" for rule in alerts()}
