@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 import yaml
+from prometheus_client import generate_latest
 
+from deploy.docs.metrics_page import SERVICES
 from tests.operate.rules import RULE_FILES, RULES, alerts
 
 PROMTOOL = shutil.which("promtool")
@@ -332,3 +334,12 @@ def test_rules_and_configuration_are_valid() -> None:
                     ["check", "config", "--syntax-only", str(RULES.parent / "prometheus.yml")]):  # fmt: skip
         ended = subprocess.run([PROMTOOL, *command], capture_output=True, text=True, timeout=60)
         assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_promtool_finds_nothing_wrong_with_the_metrics(service: str) -> None:
+    """Names, units, help texts."""
+    assert PROMTOOL is not None
+    told = generate_latest(SERVICES[service]().registry)
+    ended = subprocess.run([PROMTOOL, "check", "metrics"], input=told, capture_output=True, timeout=60)
+    assert (ended.returncode, ended.stdout + ended.stderr) == (0, b"")
