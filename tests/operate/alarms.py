@@ -181,25 +181,28 @@ def workers_come_and_go(world: World) -> Iterator[None]:
     yield
 
 
-@makes_fire("InterestRestoreStuck")
-def recovery_held(world: World) -> Iterator[None]:
-    """A worker that is held while it reads the changelog."""
-    yield from _held(world, "SlabRecovery.take")
-
-
 @makes_fire("InterestWorkerNotReady", "InterestNoWorkerReady")
 def start_held(world: World) -> Iterator[None]:
-    """A worker that has recovered and is held before it goes on."""
-    yield from _held(world, "SlabTable.on_recovery_completed")
-
-
-def _held(world: World, step: str) -> Iterator[None]:
+    """A worker that is held before it reads the first of the changelog."""
     holding = world.folder / "holding"
     holding.touch()
     world.worker.terminate()
-    world.worker.start(wounds=[{"hold": step, "while": str(holding)}])
+    world.worker.start(wounds=[{"hold": "SlabRecovery.take", "while": str(holding)}])
     yield
     holding.unlink()
+    world.worker.wait_ready()
+
+
+@makes_fire("InterestRestoreStuck")
+def recovery_lingers(world: World) -> Iterator[None]:
+    """A worker that gets its changelog in small pieces, and waits a minute before each."""
+    world.worker.terminate()
+    world.worker.told = {"INTEREST_KAFKA__FETCH_MAX_BYTES": "5000"}
+    world.worker.start(wounds=[{"linger": "SlabRecovery.take", "seconds": 60}])
+    yield
+    world.worker.kill()
+    world.worker.told = {}
+    world.worker.start()
     world.worker.wait_ready()
 
 

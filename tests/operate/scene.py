@@ -35,6 +35,7 @@ TICK_S = 0.05
 EVENTS_A_TICK = 8
 KNOWS_TOPICS = annotation(topics=[{"name": TOPICS[1], "weight": 1.0}])
 """Answers as a good model would, of the topics that there are."""
+PLENTY = {f"{what}_per_{time}": 10**9 for what in ("requests", "tokens") for time in ("hour", "day")}
 OTHERS = ("trainer", "catalog", "web")
 QUICK = {
     "trainer": {
@@ -62,7 +63,7 @@ class Scene:
         cls, bootstrap: str, redis_url: str, folder: Path, nursery: Nursery, model: FakeOpenAI, **sections: Any
     ) -> Self:
         """A scene with topics and a model of its own. `sections` change settings."""
-        where = {"base_url": model.url, "model": "m", "api_key": "secret", "attempts": 1, "timeout_s": 2.0}
+        where = {"base_url": model.url, "model": "m", "api_key": "secret", "attempts": 1, "timeout_s": 2.0, **PLENTY}
         quick = {name: {**QUICK.get(name, {}), **sections.pop(name, {})} for name in {*QUICK, *sections}}
         made = member_settings(
             bootstrap, redis_url, catalogue_model(folder / "models", ITEMS), unique("scene"), folder,
