@@ -15,6 +15,7 @@ from tests.operate.rules import ROOT, alerts, all_rules
 
 METRICS = metrics_page.everything()
 EXPOSED = {name for one in METRICS for name in metrics_page.exposed(one)}
+USED = metrics_page.uses().keys()
 RECORDED = {rule.name for rule in all_rules() if not rule.is_alert}
 PROMETHEUS_OWN = {"up", "ALERTS"}
 PAGES = [ROOT / "README.md", *sorted((ROOT / "deploy" / "docs").glob("*.md"))]
@@ -62,7 +63,7 @@ def test_what_is_written_about_exists(page: Path) -> None:
 @pytest.mark.parametrize("metric", METRICS, ids=lambda one: one.name)
 def test_every_metric_has_a_meaning_and_a_use(metric: metrics_page.Told) -> None:
     assert len(metric.meaning) > 10
-    is_used = bool(metrics_page.exposed(metric) & metrics_page.uses().keys())
+    is_used = bool(metrics_page.exposed(metric) & USED)
     why = f"show {metric.name} on a dashboard, or say in metrics_page.FOR_DIGGING why it is there"
     assert is_used != (metric.name in metrics_page.FOR_DIGGING), why
 
