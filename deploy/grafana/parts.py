@@ -183,7 +183,7 @@ def listing(title: str, meaning: str, query: Query, width: int = 8, no_rows: str
     hidden = model.DataTransformerConfig(
         id_val="organize", options={"excludeByName": {"Time": True, "Value": True, "__name__": True}}
     )
-    panel = table.Panel().with_target(target).no_value(no_rows).with_transformation(hidden)
+    panel = table.Panel().show_header(True).with_target(target).no_value(no_rows).with_transformation(hidden)
     panel.title(title).description(meaning).span(width).height(HEIGHT)
     return panel
 
@@ -197,6 +197,7 @@ def heat(title: str, meaning: str, expr: str, unit: str, width: int = 12) -> hea
         .calculate(False)
         .color(heatmap.HeatmapColorOptions().mode(HeatmapColorMode.SCHEME).scheme("Spectral").steps(64))
         .y_axis(heatmap.YAxisConfig().unit(unit))
+        .show_tooltip()
     )
     panel.title(title).description(meaning).span(width).height(HEIGHT)
     return panel
