@@ -7,7 +7,7 @@ ARGS   ?=
 # `uv` installs the lock file in seconds; it comes as a wheel into the virtual environment, nothing else is touched.
 UV_VERSION := 0.13.9
 
-.PHONY: help demo test lint bench chaos fuzz audit lock clean
+.PHONY: help demo test lint bench chaos fuzz dashboards alerts audit lock clean
 
 help:            ## this list
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -29,6 +29,12 @@ chaos: $(VENV)/.dev   ## make things go wrong under load and check that nothing 
 
 fuzz: $(VENV)/.dev   ## hostile bytes into every decoder, compared with naive truths (ARGS="--seconds 600 --seed 1 --target decode")
 	@$(BIN)/python -m tests.fuzz $(ARGS)
+
+dashboards: $(VENV)/.dev   ## write Grafana's dashboards and the page of metrics from the code
+	@$(BIN)/python -m deploy.grafana && $(BIN)/python -m deploy.docs.metrics_page
+
+alerts: $(VENV)/.dev   ## break a running system and see each alert fire and stop (ARGS="--only InterestRedisLost"); half an hour
+	@$(BIN)/python -m tests.operate.alarms $(ARGS)
 
 audit: $(VENV)/.dev   ## known vulnerabilities of every pinned package
 	@$(BIN)/python deploy/audit.py deploy/requirements-dev.lock

@@ -96,6 +96,7 @@ def build_app(
         "publish": updater.publish_forever,
         "flush": updater.flush_forever,
         "sweep": updater.sweep_forever,
+        "gauge": updater.gauge_forever,
         "publishing": publishing.watch_forever,
     }
     if settings.models.poll_s:

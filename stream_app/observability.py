@@ -4,6 +4,7 @@ Values are added once a slab, cycle or flush, never once an event, and never wit
 `/healthz` and `/readyz` are served from a thread of their own, so that they answer when the event loop does not.
 """
 
+import itertools
 import json
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -24,6 +25,8 @@ from prometheus_client import (
 from prometheus_client.core import HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from model_store.state.layout import Kind, Outcome
+from stream_app.contracts.reasons import Reason
 from stream_app.health import Check, Health
 from stream_app.http_server import Page, serve
 from stream_app.settings import Health as HealthBounds
@@ -33,6 +36,11 @@ LATENCY_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075,
 STAGE_BUCKETS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 REFUSALS = ("generation", "damaged", "not_finite", "unreachable")
 """Why a version may be refused."""
+SINKS = ("redis", "publish", "dead_letter", "changelog")
+LOSSES = ("empty", "replaced")
+MODEL_OUTCOMES = ("answered", "unavailable", "refused", "misconfigured")
+FALLBACKS = ("budget", "breaker", "unavailable", "refused", "misconfigured", "store")
+"""Why something else may answer in a language model's place."""
 COUNT_BUCKETS = (1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000, 100_000)
 
 
@@ -191,8 +199,6 @@ class WorkerMetrics:
             ["reason"],
             registry=registry,
         )
-        for reason in REFUSALS:
-            self.model_refused.labels(reason)
         told = catalogue_metrics(registry)
         self.catalogue_items, self.knowledge_unused = told
         self.serving = Gauge(
@@ -204,6 +210,24 @@ class WorkerMetrics:
             buckets=STAGE_BUCKETS_S,
             registry=registry,
         )
+        self._begin_at_zero()
+
+    def _begin_at_zero(self) -> None:
+        """See `begin_at_zero`."""
+        kinds = [kind.name.lower() for kind in Kind]
+        outcomes = [*(outcome.name.lower() for outcome in Outcome), "dead_lettered"]
+        begin_at_zero(self.events, *itertools.product(kinds, outcomes))
+        for metric, values in (
+            (self.late, kinds),
+            (self.dead_letters, [reason.value for reason in Reason]),
+            (self.followee_reads, ("found", "unknown", "failed")),
+            (self.redis_losses, LOSSES),
+            (self.write_errors, SINKS),
+            (self.model_refused, REFUSALS),
+        ):
+            begin_at_zero(metric, *zip(values))
+        for kind in kinds:
+            self.event_to_redis.observe(kind, np.empty(0))
 
     def show_model(self, version: str, generation: int, made_at_ms: int) -> None:
         """Tell which model is in use."""
@@ -246,6 +270,10 @@ class ModelMetrics:
         self.fallbacks = Counter(
             f"{service}_fallbacks", "Answers that the language model did not give", ["why"], registry=registry
         )
+        begin_at_zero(self.requests, *zip(MODEL_OUTCOMES))
+        begin_at_zero(self.tokens, ("in",), ("out",))
+        begin_at_zero(self.cache, ("hit",), ("miss",))
+        begin_at_zero(self.fallbacks, *zip(FALLBACKS))
 
     def on_request(self, outcome: str, seconds: float, tokens_in: int, tokens_out: int, estimated: bool) -> None:  # noqa: ARG002
         self.requests.labels(outcome).inc()
@@ -274,9 +302,15 @@ def catalogue_metrics(registry: CollectorRegistry) -> tuple[Gauge, Counter]:
         ["reason"],
         registry=registry,
     )
-    for reason in ("unreadable", "foreign"):
-        unused.labels(reason)
+    begin_at_zero(unused, ("unreadable",), ("foreign",))
     return items, unused
+
+
+def begin_at_zero(metric: Counter, *labels: Sequence[str]) -> None:
+    """Tell of these label values from the start: what a counter did before it was first seen is in no rate, and an
+    alert would miss the first of what should never happen."""
+    for values in labels:
+        metric.labels(*values)
 
 
 def pages(registry: CollectorRegistry, live: Callable[[], list[Check]], ready: Callable[[], list[Check]]) -> Page:

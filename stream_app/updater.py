@@ -51,6 +51,7 @@ INLINE_ENCODE = 64
 """States encoded in the event loop: about 0.3 ms."""
 
 SWEEP_S = 3600.0
+GAUGE_S = 0.1
 
 T = TypeVar("T")
 Logged = tuple[int, list[bytes], memoryview, npt.NDArray[np.int64]]
@@ -450,7 +451,7 @@ class Updater:
     # -- flush
 
     async def flush_forever(self) -> NoReturn:
-        """Flush when the policy says so, and keep the gauges fresh."""
+        """Flush when the policy says so."""
         last = LastFlush(time.monotonic(), 0.0)
         while True:
             await asyncio.sleep(min(0.05, self._flush_policy.interval_s))
@@ -459,8 +460,6 @@ class Updater:
                 await self.flush()
                 ended_at_s = time.monotonic()
                 last = LastFlush(ended_at_s, ended_at_s - now_s)
-            if self.source is not None:
-                self._gauge()
 
     async def flush(self) -> bool:
         """Make durable everything applied so far, then let its slabs be committed.
@@ -543,6 +542,13 @@ class Updater:
             "somebody else has written into the changelog; the partition is written again",
             topic=self._settings.kafka.changelog, partition=partition, before_offset=offset, users=users,
         )  # fmt: skip
+
+    async def gauge_forever(self) -> NoReturn:
+        """Keep the gauges fresh, also while a flush waits for Redis or Kafka: just then lag is what one looks at."""
+        while True:
+            await asyncio.sleep(GAUGE_S)
+            if self.source is not None:
+                self._gauge()
 
     def _gauge(self) -> None:
         self._metrics.users.set(self.states.users)

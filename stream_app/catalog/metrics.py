@@ -7,13 +7,19 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from stream_app.health import Check, loop_check
 from stream_app.http_server import serve
-from stream_app.observability import STAGE_BUCKETS_S, ModelMetrics, catalogue_metrics, pages, process_registry
+from stream_app.observability import (
+    MODEL_OUTCOMES,
+    STAGE_BUCKETS_S,
+    ModelMetrics,
+    begin_at_zero,
+    catalogue_metrics,
+    pages,
+    process_registry,
+)
 from stream_app.settings import Metrics as MetricsSettings
 
 MAX_BEAT_AGE_S = 300.0
 """A batch of texts through a slow endpoint takes minutes."""
-
-OUTCOMES = ("answered", "unavailable", "refused", "misconfigured")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +84,9 @@ class CatalogMetrics(ModelMetrics):
             ["what"],
             registry=registry,
         )
-        for outcome in ("described", "updated", "known", "deleted", "dead_lettered"):
-            self.items.labels(outcome)
+        begin_at_zero(self.items, ("described",), ("updated",), ("known",), ("deleted",), ("dead_lettered",))
+        begin_at_zero(self.sources, ("tags",), ("nearest",))
+        begin_at_zero(self.retries, ("encoder",), ("kafka",), ("redis",))
 
     def cost(self) -> "Cost":
         """So far."""
@@ -90,7 +97,7 @@ class CatalogMetrics(ModelMetrics):
         return Cost(
             encoded=count("items", outcome="described"),
             unencoded=count("items", outcome="known") + count("items", outcome="updated"),
-            requests=sum(count("model_requests", outcome=one) for one in OUTCOMES),
+            requests=sum(count("model_requests", outcome=one) for one in MODEL_OUTCOMES),
             tokens=count("model_tokens", direction="in") + count("model_tokens", direction="out"),
             remembered=count("cache_lookups", found="hit"),
             looked_up=count("cache_lookups", found="hit") + count("cache_lookups", found="miss"),

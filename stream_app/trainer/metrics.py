@@ -6,7 +6,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from stream_app.health import Check, loop_check
 from stream_app.http_server import serve
-from stream_app.observability import STAGE_BUCKETS_S, catalogue_metrics, pages, process_registry
+from stream_app.observability import STAGE_BUCKETS_S, begin_at_zero, catalogue_metrics, pages, process_registry
 from stream_app.settings import Metrics as MetricsSettings
 
 MAX_BEAT_AGE_S = 120.0
@@ -31,7 +31,7 @@ class TrainerMetrics:
         self.lag = Gauge(
             "interest_trainer_lag_events", "Events that the trainer has still to read", ["topic"], registry=registry
         )
-        self.items = Gauge("interest_trainer_items", "Items met", registry=registry)
+        self.items = Gauge("interest_trainer_items", "Items that the trainer knows", registry=registry)
         self.users = Gauge("interest_trainer_users", "Users whose states are held", registry=registry)
         self.loss = Gauge(
             "interest_trainer_loss", "Cross-entropy of the last round's clicks before it was learnt", registry=registry
@@ -73,12 +73,9 @@ class TrainerMetrics:
             registry=registry,
         )
         self.catalogue_items, self.knowledge_unused = catalogue_metrics(registry)
-        for use in ("learnt", "counted", "held_out"):
-            self.clicks.labels(use)
-        for outcome in ("promoted", "refused", "held_back", "failed"):
-            self.versions.labels(outcome)
-        for how in ("whole", "differences"):
-            self.published_bytes.labels(how)
+        begin_at_zero(self.clicks, ("learnt",), ("counted",), ("held_out",))
+        begin_at_zero(self.versions, ("promoted",), ("refused",), ("held_back",), ("failed",))
+        begin_at_zero(self.published_bytes, ("whole",), ("differences",))
 
     def beat(self) -> None:
         """The loop turns."""

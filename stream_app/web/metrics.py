@@ -1,10 +1,12 @@
 """Every metric of the pages."""
 
+import itertools
+
 from prometheus_client import Counter, Gauge, Histogram
 
-from stream_app.observability import STAGE_BUCKETS_S, ModelMetrics, process_registry
+from stream_app.observability import STAGE_BUCKETS_S, ModelMetrics, begin_at_zero, process_registry
 
-OUTCOMES = ("answered", "unknown_user", "redis_away", "busy")
+OUTCOMES = ("answered", "unknown_user", "redis_away", "unreadable", "busy", "failed")
 
 
 class WebMetrics(ModelMetrics):
@@ -32,5 +34,6 @@ class WebMetrics(ModelMetrics):
             "interest_words_explanations", "Explanations answered, by whom: template, model", ["made_by"],
             registry=registry,
         )  # fmt: skip
-        for outcome in OUTCOMES:
-            self.pages.labels("explanation", outcome)
+        begin_at_zero(self.pages, *itertools.product(["explanation"], OUTCOMES))
+        begin_at_zero(self.made, ("template",), ("model",))
+        begin_at_zero(self.fallbacks, ("busy",), ("late",), ("no_facts",))

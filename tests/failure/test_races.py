@@ -410,7 +410,7 @@ async def running(model: InterestModel, world: World | None = None, recommend: R
 def _stages(updater: Updater) -> list[Callable[[], Coroutine[Any, Any, None]]]:
     """All loops of the updater but those that go by the clock."""
     names = [name for name in dir(updater) if name.endswith("_forever")]
-    return [getattr(updater, name) for name in names if name not in ("flush_forever", "sweep_forever")]
+    return [getattr(updater, name) for name in names if name not in ("flush_forever", "sweep_forever", "gauge_forever")]
 
 
 _offsets: Iterator[int] = iter(range(10**9))

@@ -260,7 +260,7 @@ def test_bad_events_are_counted_by_reason(worker: Member, dead_letters: dict[str
     scrape = worker.scrape()
     assert scrape is not None
     counted = scrape.by("interest_dead_letters_total", "reason")
-    assert {reason.value for reason in Reason} <= counted.keys()
+    assert {reason.value for reason in Reason} <= {reason for reason, times in counted.items() if times}
 
 
 def test_users_of_a_crc32_partitioner_are_not_split_in_two(worker: Member) -> None:
