@@ -136,8 +136,12 @@ def _held_up() -> list[Builder]:
         series(
             "Followed users whose vectors were read",
             "From Redis, on the way: found, unknown there, or failed, after which a cycle goes on with what it has."
-            " Good: none failed.",
-            Query(rate("interest_followee_reads_total", "outcome"), "{{outcome}}"), "ops",
+            " Revisited: followers written again though nothing came from them. Good: none failed.",
+            (
+                Query(rate("interest_followee_reads_total", "outcome"), "{{outcome}}"),
+                Query(rate("interest_followers_revisited_total"), "followers revisited"),
+            ),
+            "ops",
         ),
         series(
             "Followed users at hand",
