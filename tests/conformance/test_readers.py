@@ -1,0 +1,59 @@
+"""Readers in every language read the same: `deploy/clients/conformance.json` against real servers."""
+
+import copy
+import json
+from typing import Any
+
+import pytest
+
+from stream_app.local import LocalValkey
+from tests.conformance.drivers import PYTHON, Answers, ask_python
+from tests.conformance.worlds import FILE, document, load, same, written
+
+
+@pytest.fixture(scope="module")
+def raw() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(FILE.read_text())
+    return found
+
+
+@pytest.fixture(scope="module")
+def urls(raw: dict[str, Any], redis_server: LocalValkey) -> list[str]:
+    """Every world in a database of its own."""
+    return load(raw, redis_server.url)
+
+
+def differences(raw: dict[str, Any], answers: Answers) -> list[str]:
+    """Readings that another answer was given to, each with both."""
+    assert [len(each) for each in answers] == [len(world["readings"]) for world in raw["worlds"]]
+    return [
+        f"{world['name']}: {one['call']} {one['of']!r} gives {answer}"
+        for world, each in zip(raw["worlds"], answers, strict=True)
+        for one, answer in zip(world["readings"], each, strict=True)
+        if not same(answer, {name: one[name] for name in ("gives", "raises") if name in one})
+    ]
+
+
+def test_the_file_is_what_the_sinks_write(redis_server: LocalValkey) -> None:
+    url = redis_server.url.rsplit("/", 1)[0] + "/15"
+    assert written(document(url)) == FILE.read_text(), "write it anew: python -m tests.conformance"
+
+
+@pytest.mark.parametrize("kind", PYTHON)
+def test_python_readers_conform(raw: dict[str, Any], urls: list[str], kind: str) -> None:
+    assert differences(raw, ask_python(kind, urls, raw)) == []
+
+
+def test_another_answer_is_noticed(raw: dict[str, Any], urls: list[str]) -> None:
+    """A bit of a vector, the order of topics, a counter, who is there, and an error that is none."""
+    answers = ask_python("sync", urls, raw)
+    wrong = copy.deepcopy(answers)
+    first = wrong[0][0]["gives"]
+    first["vector"][2] = 0.0
+    wrong[0][1]["gives"]["topics"].reverse()
+    wrong[0][2]["gives"]["windows"]["24h"]["clicks"] += 1
+    wrong[0][5] = {"gives": first}
+    wrong[4][0] = {"gives": None}
+    wrong[4][1] = {"raises": "redis"}
+    assert len(differences(raw, wrong)) == 6
+    assert "erased" in differences(raw, wrong)[3]
