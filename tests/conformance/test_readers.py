@@ -2,6 +2,7 @@
 
 import copy
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -42,6 +43,11 @@ def test_the_file_is_what_the_sinks_write(redis_server: LocalValkey) -> None:
 @pytest.mark.parametrize("kind", PYTHON)
 def test_python_readers_conform(raw: dict[str, Any], urls: list[str], kind: str) -> None:
     assert differences(raw, ask_python(kind, urls, raw)) == []
+
+
+def test_a_reader_that_keeps_answers_conforms(raw: dict[str, Any], redis_8: Path, tmp_path: Path) -> None:
+    with LocalValkey(tmp_path / "redis_8", binary=redis_8) as server:
+        assert differences(raw, ask_python("sync", load(raw, server.url), raw, cache=100)) == []
 
 
 def test_another_answer_is_noticed(raw: dict[str, Any], urls: list[str]) -> None:
