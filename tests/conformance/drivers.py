@@ -8,6 +8,7 @@ import asyncio
 import inspect
 import json
 import subprocess
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, is_dataclass
 from typing import Any
@@ -54,10 +55,14 @@ def ask_python(kind: str, urls: Sequence[str], raw: dict[str, Any], **options: A
     return answers
 
 
-def ask_program(argv: Sequence[str], urls: Sequence[str], **process: Any) -> Answers:
-    """What a driver in another language gives."""
+def ask_program(argv: Sequence[str], urls: Sequence[str], raw: dict[str, Any] | None = None) -> Answers:
+    """What a driver in another language gives, to FILE or to other worlds."""
     base = urls[0].rsplit("/", 1)[0]
-    done = subprocess.run([*argv, base, str(FILE)], capture_output=True, text=True, check=False, timeout=120, **process)
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as other:
+        json.dump(raw, other)
+        other.flush()
+        asked = [*argv, base, other.name if raw else str(FILE)]
+        done = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr[-4_000:]
     answers: Answers = json.loads(done.stdout)
     return answers

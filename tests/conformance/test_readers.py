@@ -2,13 +2,14 @@
 
 import copy
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from stream_app.local import LocalValkey
-from tests.conformance.drivers import PYTHON, Answers, ask_python
+from tests.conformance.drivers import PYTHON, Answers, ask_program, ask_python
 from tests.conformance.worlds import FILE, document, load, same, written
 
 
@@ -48,6 +49,37 @@ def test_python_readers_conform(raw: dict[str, Any], urls: list[str], kind: str)
 def test_a_reader_that_keeps_answers_conforms(raw: dict[str, Any], redis_8: Path, tmp_path: Path) -> None:
     with LocalValkey(tmp_path / "redis_8", binary=redis_8) as server:
         assert differences(raw, ask_python("sync", load(raw, server.url), raw, cache=100)) == []
+
+
+def test_the_node_reader_conforms(raw: dict[str, Any], urls: list[str], node_package: Path) -> None:
+    assert differences(raw, ask_program(["node", str(node_package / "test" / "conformance.js")], urls)) == []
+
+
+def test_the_go_reader_conforms(raw: dict[str, Any], urls: list[str], go_conformance: Path) -> None:
+    assert differences(without_items(raw), ask_program([str(go_conformance)], urls, without_items(raw))) == []
+
+
+def test_the_java_reader_conforms(raw: dict[str, Any], urls: list[str], java_class_path: str) -> None:
+    argv = ["java", "-cp", java_class_path, "Conformance"]
+    assert differences(without_items(raw), ask_program(argv, urls, without_items(raw))) == []
+
+
+def without_items(raw: dict[str, Any]) -> dict[str, Any]:
+    """The examples in Go and Java read users only."""
+    worlds = [
+        world | {"readings": [one for one in world["readings"] if one["call"] != "items"]} for world in raw["worlds"]
+    ]
+    return {**raw, "worlds": worlds}
+
+
+def test_the_types_of_the_node_package_hold_and_are_those_of_its_code(node_package: Path, tmp_path: Path) -> None:
+    argv = ["node_modules/.bin/tsc", "-p", ".", "--noEmit", "false", "--declaration", "--emitDeclarationOnly"]
+    done = subprocess.run(
+        [*argv, "--outDir", str(tmp_path)], cwd=node_package, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
+    written = {path.name: path.read_text() for path in tmp_path.glob("*.d.ts")}
+    assert written == {path.name: path.read_text() for path in (node_package / "types").iterdir()}, "npm run types"
 
 
 def test_another_answer_is_noticed(raw: dict[str, Any], urls: list[str]) -> None:

@@ -1,4 +1,4 @@
-// Clicks from standard input, one JSON object a line: go run ./publish localhost:9092 interest.clicks < clicks.jsonl
+// Clicks from standard input, one a line: go run ./publish localhost:9092 interest.clicks < clicks.jsonl
 package main
 
 import (
@@ -13,8 +13,12 @@ import (
 )
 
 func main() {
-	client, err := kgo.NewClient(kgo.SeedBrokers(os.Args[1]), kgo.DefaultProduceTopic(os.Args[2]))
-	check(err) // its partitioner is murmur2, as in Java, unless told otherwise
+	client, err := kgo.NewClient( // its partitioner is murmur2, as in Java, unless told otherwise
+		kgo.SeedBrokers(os.Args[1]),
+		kgo.DefaultProduceTopic(os.Args[2]),
+		kgo.ProducerBatchCompression(kgo.Lz4Compression()), // its own choice, snappy, cannot be read everywhere
+	)
+	check(err)
 	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
 		click := struct {
 			User string `json:"user_id"`

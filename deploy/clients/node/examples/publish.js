@@ -1,15 +1,14 @@
-// Clicks from standard input, one JSON object a line: node publish.js localhost:9092 interest.clicks < clicks.jsonl
-import { createInterface } from "node:readline";
+// Clicks from standard input, one a line: node publish.js localhost:9092 interest.clicks < clicks.jsonl
+import { readFileSync } from "node:fs";
 
 import { Kafka, Partitioners } from "kafkajs";
 
 const [broker, topic] = process.argv.slice(2);
-const kafka = new Kafka({ brokers: [broker] });
-const producer = kafka.producer({ createPartitioner: Partitioners.DefaultPartitioner }); // murmur2, as in Java
+const producer = new Kafka({ brokers: [broker] }).producer({
+  createPartitioner: Partitioners.DefaultPartitioner, // murmur2, as in Java
+});
 await producer.connect();
-const messages = [];
-for await (const value of createInterface({ input: process.stdin })) {
-  messages.push({ key: JSON.parse(value).user_id, value });
-}
+const clicks = readFileSync(0, "utf8").trimEnd().split("\n");
+const messages = clicks.map((value) => ({ key: JSON.parse(value).user_id, value }));
 await producer.send({ topic, messages, acks: -1 });
 await producer.disconnect();
