@@ -29,3 +29,8 @@ def go_publish(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if not os.environ.get("CLIENTS"):
         pytest.skip("the Go producer takes a minute to compile: make clients")
     return toolchains.go("publish", tmp_path_factory.mktemp("go"))
+
+
+@pytest.fixture(scope="session")
+def go_read(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return toolchains.go("read", tmp_path_factory.mktemp("go"))

@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
+from stream_app.contracts import generations
+from stream_app.contracts.generations import AT_FIRST, SERVING_KEY
 from stream_app.local import LocalValkey
 from tests.conformance.drivers import PYTHON, Answers, ask_program, ask_python
 from tests.conformance.worlds import FILE, document, load, same, written
@@ -70,6 +73,22 @@ def without_items(raw: dict[str, Any]) -> dict[str, Any]:
         world | {"readings": [one for one in world["readings"] if one["call"] != "items"]} for world in raw["worlds"]
     ]
     return {**raw, "worlds": worlds}
+
+
+def test_the_node_reader_goes_over_to_the_generation_that_serves(
+    raw: dict[str, Any], urls: list[str], node_package: Path
+) -> None:
+    """In the world in which both are there, and from the first one to the second."""
+    url = urls[2]
+    with redis.Redis.from_url(url) as client:
+        argv = ["node", str(node_package / "test" / "follow.js"), url]
+        with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as following:
+            assert following.stdout is not None
+            assert following.stdout.readline() == "1\n"
+            pointer = client.get(SERVING_KEY)
+            client.set(SERVING_KEY, generations.encode(AT_FIRST.then(2, 1)))
+            assert following.communicate(timeout=60)[0] == "2\n"
+        client.set(SERVING_KEY, pointer)
 
 
 def test_the_types_of_the_node_package_hold_and_are_those_of_its_code(node_package: Path, tmp_path: Path) -> None:

@@ -4,7 +4,8 @@ import sys
 
 from stream_app.client import InterestReader
 
-reader = InterestReader(sys.argv[1], socket_timeout=0.5)
+url = sys.argv[1]  # redis://localhost:6379/0
+reader = InterestReader(url, socket_timeout=0.5)  # seconds
 
 interest = reader.get("u42")  # None if unknown
 if interest:
