@@ -8,7 +8,7 @@ from redis import Redis, RedisCluster
 from redis.asyncio import Redis as AsyncRedis
 from redis.asyncio import RedisCluster as AsyncRedisCluster
 from redis.asyncio.retry import Retry as AsyncRetry
-from redis.backoff import ExponentialWithJitterBackoff
+from redis.backoff import NoBackoff
 from redis.cache import CacheConfig
 from redis.retry import Retry
 
@@ -20,8 +20,6 @@ from stream_app.contracts.redis_layout import ModelCard
 T = TypeVar("T")
 
 _TIMEOUT_S = 5.0
-# redis-py's own, except that it would ask again after a timeout too: ten times, so a frozen Redis held a call for 55 s.
-_RETRIES, _PAUSE_S, _LONGEST_PAUSE_S = 10, 0.01, 1.0
 
 
 class InterestReader:
@@ -39,7 +37,7 @@ class InterestReader:
             when one changes (client tracking, which redis-py uses with Redis from 7.4 on; any other server is refused
             with a ConnectionError). What a lost connection had brought is forgotten.
         options: passed on to redis-py, for example `socket_timeout` (seconds; 5 unless given). A lost connection is
-            made anew and the question asked again, for some seconds; what has timed out is not asked again.
+            made anew and the question asked once more; what has timed out is not asked again.
 
     Every method may raise redis.exceptions.RedisError, and LayoutError for what no worker wrote.
     """
@@ -220,6 +218,6 @@ class AsyncInterestReader:
 def _patience(retry: type[Retry] | type[AsyncRetry], cluster: bool) -> dict[str, Any]:
     options: dict[str, Any] = {"socket_timeout": _TIMEOUT_S}
     if not cluster:
-        pause = ExponentialWithJitterBackoff(cap=_LONGEST_PAUSE_S, base=_PAUSE_S)
-        options["retry"] = retry(pause, _RETRIES, supported_errors=(NotConnected,))
+        # A connection out of the pool may have ended while nobody used it. A cluster's client has its own ways.
+        options["retry"] = retry(NoBackoff(), 1, supported_errors=(NotConnected,))
     return options

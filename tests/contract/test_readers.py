@@ -119,7 +119,7 @@ def test_a_lost_connection_is_made_anew(reader_of: Reader, own_server: LocalValk
         client.client_kill_filter(_type="normal", skipme=True)
         assert reader.get("u") is None
     own_server.kill()
-    with reader_of(own_server.url, retry=None) as reader, pytest.raises(redis.ConnectionError):
+    with reader_of(own_server.url) as reader, pytest.raises(redis.ConnectionError):
         reader.get("u")
 
 
