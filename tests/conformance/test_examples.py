@@ -1,5 +1,6 @@
 """The examples of `deploy/clients` run, and what the pages show of them stands in them word for word."""
 
+import os
 import re
 import subprocess
 import sys
@@ -128,3 +129,10 @@ def test_a_word_that_differs_is_found(edit: Callable[[str], str]) -> None:
 
 def test_users_of_the_examples_are_there() -> None:
     assert USERS[0] == "u42"
+
+
+@pytest.mark.skipif(not os.environ.get("CLIENTS"), reason="compiles everything that the Go clients use: make clients")
+def test_go_has_nothing_to_say_against_the_go_clients() -> None:
+    needed("go", "gofmt")
+    assert printed(["gofmt", "-l", str(CLIENTS / "go")]) == ""
+    assert printed(["go", "-C", str(CLIENTS / "go"), "vet", "./..."]) == ""

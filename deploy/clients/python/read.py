@@ -15,5 +15,5 @@ if interest:
 print(reader.recommendations("u42"))  # the latest recommendation event
 
 several = reader.get_many(["u42", "u43"])  # user id -> interest, in one round trip
-matrix = reader.vectors(["u42", "u43"])  # matrix.matrix float32 [2, 64], matrix.found bool [2]
-print(len(several), matrix.matrix.shape, matrix.found)
+users = reader.vectors(["u42", "u43"])  # users.matrix float32 [2, 64], users.found bool [2]
+print(len(several), users.matrix.shape, users.found)
