@@ -7,7 +7,7 @@ ARGS   ?=
 # `uv` installs the lock file in seconds; it comes as a wheel into the virtual environment, nothing else is touched.
 UV_VERSION := 0.13.9
 
-.PHONY: help demo test lint bench chaos fuzz dashboards alerts audit lock clean
+.PHONY: help demo test clients lint bench chaos fuzz dashboards alerts audit lock clean
 
 help:            ## this list
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -17,6 +17,9 @@ demo: $(VENV)/.run   ## Kafka, Redis, a model, a worker and a live view (ARGS="-
 
 test: $(VENV)/.dev   ## the whole suite on a real Kafka and Redis that it starts itself (ARGS="-k redis")
 	@$(BIN)/python -m pytest $(ARGS)
+
+clients: $(VENV)/.dev   ## readers and producers in every language, also what compiles too long for `make test`
+	@CLIENTS=all $(BIN)/python -m pytest tests/conformance $(ARGS)
 
 lint: $(VENV)/.dev   ## format, lint, types, import arrows
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports

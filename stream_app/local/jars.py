@@ -26,33 +26,39 @@ def kafka_class_path(cache: Path | None = None) -> str:
     Raises `LocalServerError` when they cannot be fetched.
     """
     cache = cache or cache_folder()
+    try:
+        return class_path(KAFKA, cache, "fetching Apache Kafka (46 MB, kept for the next start)")
+    except Exception as problem:
+        raise LocalServerError(
+            f"Apache Kafka's jars could not be fetched into {cache}: {problem}. "
+            "Check the network, or use a broker of yours: --kafka HOST:PORT"
+        ) from problem
+
+
+def class_path(coordinates: str, cache: Path, notice: str) -> str:
+    """Java class path of what the coordinates name, with all that it needs. The notice is shown while it is fetched,
+    at the first call. Raises whatever the resolver does."""
     with _one_at_a_time(cache):
-        return _remembered(cache) or _fetched(cache)
+        return _remembered(coordinates, cache) or _fetched(coordinates, cache, notice)
 
 
-def _remembered(cache: Path) -> str | None:
+def _remembered(coordinates: str, cache: Path) -> str | None:
     try:
         known = json.loads((cache / "class-path.json").read_text())
     except (FileNotFoundError, json.JSONDecodeError):
         return None
-    complete = known.get("coordinates") == KAFKA and all(Path(jar).is_file() for jar in known["jars"])
+    complete = known.get("coordinates") == coordinates and all(Path(jar).is_file() for jar in known["jars"])
     return ":".join(known["jars"]) if complete else None
 
 
-def _fetched(cache: Path) -> str:
-    with working("fetching Apache Kafka (46 MB, kept for the next start)"):
-        try:
-            jars = _resolve(cache)
-        except Exception as problem:
-            raise LocalServerError(
-                f"Apache Kafka's jars could not be fetched into {cache}: {problem}. "
-                "Check the network, or use a broker of yours: --kafka HOST:PORT"
-            ) from problem
-    (cache / "class-path.json").write_text(json.dumps({"coordinates": KAFKA, "jars": jars}))
+def _fetched(coordinates: str, cache: Path, notice: str) -> str:
+    with working(notice):
+        jars = _resolve(coordinates, cache)
+    (cache / "class-path.json").write_text(json.dumps({"coordinates": coordinates, "jars": jars}))
     return ":".join(jars)
 
 
-def _resolve(cache: Path) -> list[str]:
+def _resolve(coordinates: str, cache: Path) -> list[str]:
     # jgo takes half a second to import, which a warm start need not pay.
     from jgo.config import GlobalSettings
     from jgo.constants import MAVEN_CENTRAL_URL
@@ -65,7 +71,7 @@ def _resolve(cache: Path) -> list[str]:
     builder = EnvironmentBuilder(maven, cache_dir=cache, link_strategy=LinkStrategy.HARD)
     for attempt in Retrying(stop=stop_after_attempt(3), wait=wait_exponential(max=5), reraise=True):
         with attempt:
-            environment = builder.from_endpoint(KAFKA)
+            environment = builder.from_endpoint(coordinates)
     return sorted(str(jar) for jar in environment.all_jars)
 
 

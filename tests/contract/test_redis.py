@@ -216,7 +216,7 @@ def test_generations_have_keys_of_their_own_and_readers_follow_the_one_that_serv
         assert sorted(await sink.users(2)) == sorted(await sink.users()) == [b"gen", b"}odd"]
 
     run(impatient(own_server.url), use)
-    monkeypatch.setattr("stream_app.client.LOOK_S", 0.0)
+    monkeypatch.setattr("stream_app.client.asking.LOOK_S", 0.0)
     with (
         redis.Redis.from_url(own_server.url) as client,
         InterestReader(own_server.url) as follows,
@@ -243,7 +243,7 @@ def test_async_reader_follows_the_generation_that_serves(
 ) -> None:
     first, second = random_views(["gen"], generation=1), random_views(["gen"], seed=1, generation=2)
     card = ModelCard("model-2", TOPICS, generation=2)
-    monkeypatch.setattr("stream_app.client.LOOK_S", 0.0)
+    monkeypatch.setattr("stream_app.client.asking.LOOK_S", 0.0)
 
     async def use(sink: RedisSink) -> None:
         await sink.write(first)

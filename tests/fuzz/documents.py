@@ -16,7 +16,7 @@ from model_store import manifest
 from model_store.patches import PatchError, applied, patch_of
 from model_store.registry import ModelRegistry
 from stream_app import settings, sources
-from stream_app.client import Interest, LayoutError, _interest, _model, _serving
+from stream_app.client import Interest, LayoutError, decode
 from stream_app.commands.errors import explain
 from stream_app.contracts import recommendations
 from stream_app.contracts.redis_layout import Field, ModelCard, ModelField, interest_key, interest_keys, model_fields
@@ -229,7 +229,7 @@ def check_hash(case: Any) -> bool:
     """An interest, nothing, or a LayoutError that names the key."""
     user, row = case
     try:
-        read = _interest(user, interest_key(user.encode()), row)
+        read = decode.interest(user, interest_key(user.encode()), row)
     except LayoutError as error:
         check_message(str(error))
         assert interest_key(user.encode()).decode() in str(error)  # noqa: PT017
@@ -273,7 +273,7 @@ def make_cards(dice: Random, count: int) -> Cases:
 def check_card(card: dict[bytes, bytes]) -> bool:
     """A card, nothing, or a LayoutError."""
     try:
-        read = _model(b"interest:model", card)
+        read = decode.model_card(b"interest:model", card)
     except LayoutError as error:
         check_message(str(error))
         return True
@@ -289,7 +289,7 @@ def check_card(card: dict[bytes, bytes]) -> bool:
 def check_serving(raw: bytes) -> bool:
     """The generation that is written there, or a LayoutError."""
     try:
-        read = _serving(raw)
+        read = decode.serving(raw)
     except LayoutError as error:
         check_message(str(error))
         assert "interest:serving" in str(error)  # noqa: PT017

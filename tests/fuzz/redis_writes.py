@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import redis
 
-from stream_app.client import _interest
+from stream_app.client.decode import interest
 from stream_app.contracts.redis_layout import Field
 from stream_app.contracts.views import InterestViews
 from stream_app.local import LocalValkey
@@ -329,7 +329,7 @@ def _compare(client: Any, store: Store) -> None:
         longest_s = store.ttls_s.get(key, -1)
         assert longest_s - 600 < ttl_s <= longest_s, f"{key!r} lives {ttl_s} s, not {longest_s}"
         if key in store.readable:
-            read = _interest("u", key, [found[name.encode()] for name in Field])
+            read = interest("u", key, [found[name.encode()] for name in Field])
             assert read is not None
             assert b"%d" % read.version == found[b"version"]
 

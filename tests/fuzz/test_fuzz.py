@@ -17,7 +17,8 @@ from model_store.registry import ModelRegistry
 from model_store.state import codec
 from model_store.state.layout import Kind
 from stream_app import sources
-from stream_app.client import LayoutError, _interest
+from stream_app.client import LayoutError
+from stream_app.client.decode import interest
 from stream_app.commands.errors import explain
 from stream_app.contracts import recommendations
 from stream_app.contracts.reasons import Reason
@@ -128,14 +129,14 @@ def test_bit_of_a_word_that_a_state_lacks_is_damage() -> None:
 def test_hash_without_a_field_is_a_layout_error_that_names_it(field: str) -> None:
     row = [None if name == field else value for name, value in documents._HASH.items()]
     with pytest.raises(LayoutError, match=rf"interest:\{{u1\}}.*without {field}"):
-        _interest("u1", b"interest:{u1}", row)
+        interest("u1", b"interest:{u1}", row)
 
 
 def test_vectors_of_several_lengths_are_a_layout_error() -> None:
     row: list[bytes | None] = list(documents._HASH.values())
     row[0] = bytes(8)
     with pytest.raises(LayoutError, match="several lengths"):
-        _interest("u1", b"interest:{u1}", row)
+        interest("u1", b"interest:{u1}", row)
 
 
 @pytest.mark.parametrize("raw", [b'{"event_id":"\xff"}', b'{"x":' + b"[" * 5_000])
