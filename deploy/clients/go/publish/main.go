@@ -16,7 +16,6 @@ func main() {
 	client, err := kgo.NewClient( // its partitioner is murmur2, as in Java, unless told otherwise
 		kgo.SeedBrokers(os.Args[1]),
 		kgo.DefaultProduceTopic(os.Args[2]),
-		kgo.ProducerBatchCompression(kgo.Lz4Compression()), // its own choice, snappy, cannot be read everywhere
 	)
 	check(err)
 	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
