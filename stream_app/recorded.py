@@ -87,7 +87,7 @@ def recorded(settings: Settings, now_ms: int, progress: Callable[[Read], None]) 
         for _, batch in intake.joined():
             slabs[kind].batches.append(batch)
             if kind is not Kind.ERASURE:
-                slabs[kind].items += item_ids(records, batch.offset.tolist())
+                slabs[kind].items += item_ids(kind, records, batch.offset.tolist())
     erased: dict[bytes, int] = {}
     for erasure in slabs[Kind.ERASURE].once():
         erased[erasure.user] = max(erasure.ts_ms, erased.get(erasure.user, -1))

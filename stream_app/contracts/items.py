@@ -7,6 +7,7 @@ with `deleted: true`, withdraws the item.
 import msgspec
 
 from model_store.catalog.text import ItemText
+from stream_app.contracts.cloud_events import Contents
 from stream_app.contracts.reasons import Reason
 from stream_app.contracts.validity import (
     UNDECODABLE,
@@ -16,6 +17,7 @@ from stream_app.contracts.validity import (
     clipped,
     decoding_fault,
     id_fault,
+    value_of,
 )
 
 MAX_VALUE_BYTES = 65_536
@@ -23,6 +25,8 @@ MAX_TITLE, MAX_TAGS, MAX_TAG = 1_000, 100, 200
 EARLIEST_MS, LATEST_MS = -62_135_596_800_000, 253_402_300_799_999
 """The years 1 to 9999, as most languages' dates have them: books are older than 1970, and what is announced is dated
 ahead."""
+
+CONTENTS = Contents("interest.item.v1", id="", time="", subject="item_id")
 
 
 class Item(msgspec.Struct, frozen=True):
@@ -75,7 +79,7 @@ def judge_item(record: Record) -> Item | Rejected:
         told = f"the value has {len(value):,} bytes, allowed are {MAX_VALUE_BYTES:,}"
         return Rejected(Reason.TOO_LARGE, told, record)
     try:
-        item = Item((record.key or b"").decode(), deleted=True) if value is None else _decoder.decode(value).item()
+        item = _withdrawn(record) if value is None else _decoder.decode(value_of(record, CONTENTS)).item()
     except UnicodeDecodeError as error:
         where = "the value is" if value is not None else "the key of a record without a value is"
         return Rejected(Reason.NOT_JSON if value is not None else Reason.BAD_ID, f"{where} no UTF-8: {error}", record)
@@ -83,6 +87,10 @@ def judge_item(record: Record) -> Item | Rejected:
         return Rejected(*decoding_fault(error), record)
     fault = _id_fault(item) or _key_fault(item, record.key) or (None if item.deleted else _content_fault(item))
     return Rejected(*fault, record) if fault else item
+
+
+def _withdrawn(record: Record) -> Item:
+    return Item((record.key or b"").decode(), deleted=True)
 
 
 def _id_fault(item: Item) -> Fault:
