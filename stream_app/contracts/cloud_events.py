@@ -59,7 +59,17 @@ class Contents(NamedTuple):
 
 
 class _Attributes(msgspec.Struct, frozen=True):
-    """The attributes that mean something here; null is as good as absent, as the JSON format has it."""
+    """The attributes that mean something here; null is as good as absent, as the JSON format has it.
+
+    Attributes:
+        specversion: of CloudEvents.
+        id: fills in `event_id`.
+        source: any; without a meaning here, so that ids must be unique over all sources.
+        type: any; one that begins with `interest.` must be the topic's.
+        time: with a time zone; fills in `ts`.
+        subject: fills in `user_id`, of an item `item_id`.
+        datacontenttype: JSON, also where it is not said.
+    """
 
     specversion: Literal["1.0"]
     id: _Text
@@ -70,12 +80,23 @@ class _Attributes(msgspec.Struct, frozen=True):
     datacontenttype: str | None = None
 
 
-class _Envelope(_Attributes, frozen=True):
-    data: msgspec.Raw = msgspec.Raw()
+class Envelope(_Attributes, frozen=True):
+    """An event of ours in an envelope of CloudEvents 1.0.
+
+    Attributes:
+        data: the event, without what the attributes fill in.
+        data_base64: the same, in Base64, where there is no `data`.
+
+    Example:
+        {"specversion": "1.0", "id": "7b6c1f", "source": "/shop", "type": "interest.click.v1",
+         "time": "2026-09-21T14:13:20Z", "subject": "u42", "data": {"item_id": "i7", "dwell_ms": 5200}}
+    """
+
+    data: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw)  # a default would be in the schema
     data_base64: str | None = None
 
 
-_envelope = msgspec.json.Decoder(_Envelope)
+_envelope = msgspec.json.Decoder(Envelope)
 
 
 def is_enveloped(headers: Headers) -> bool:
@@ -116,7 +137,7 @@ def _structured(value: bytes, media: str) -> tuple[_Attributes, bytes]:
     return envelope, _data(envelope)
 
 
-def _data(envelope: _Envelope) -> bytes:
+def _data(envelope: Envelope) -> bytes:
     """JSON of the event. An envelope may lack it or have it null; `data` goes before `data_base64`."""
     data = bytes(envelope.data)
     if data not in (b"", b"null"):

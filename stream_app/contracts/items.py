@@ -46,8 +46,22 @@ class Item(msgspec.Struct, frozen=True):
         return ItemText(self.item_id, self.title, self.description, self.tags)
 
 
-class _Sent(msgspec.Struct, frozen=True):
-    """The same with null where a producer has nothing to say."""
+class SentItem(msgspec.Struct, frozen=True):
+    """An item as its producer describes it; the same id again edits the item. No value, or `deleted`, withdraws it.
+
+    Attributes:
+        item_id: which; also the record's Kafka key.
+        title: what people see; needed unless the item is withdrawn.
+        description: what language models read.
+        tags: what the producer calls it, in a few words.
+        creator_id: who made it, as follows name creators.
+        published_at: milliseconds since 1970, UTC; years 1 to 9999.
+        deleted: true withdraws the item.
+
+    Example:
+        {"item_id": "i7", "title": "Seven Samurai", "tags": ["drama", "war"], "creator_id": "kurosawa",
+         "published_at": -495763200000}
+    """
 
     item_id: str
     title: str | None = None
@@ -69,7 +83,7 @@ class _Sent(msgspec.Struct, frozen=True):
         )
 
 
-_decoder = msgspec.json.Decoder(_Sent)
+_decoder = msgspec.json.Decoder(SentItem)
 
 
 def judge_item(record: Record) -> Item | Rejected:
