@@ -97,15 +97,16 @@ class Envelope(_Attributes, frozen=True):
 
 
 _envelope = msgspec.json.Decoder(Envelope)
+_encode = msgspec.json.Encoder().encode
 
 
 def is_enveloped(headers: Headers) -> bool:
     """Whether a record's headers say that it is a CloudEvent, in whatever mode and version."""
-    return any(_says_so(name.lower(), value) for name, value in headers)
-
-
-def _says_so(name: str, value: bytes | None) -> bool:
-    return name == _BINARY or (name == _CONTENT_TYPE and (value or b"").lower().startswith(_ANY_STRUCTURED))
+    for name, value in headers:
+        told = name.lower()
+        if told == _BINARY or (told == _CONTENT_TYPE and (value or b"").lower().startswith(_ANY_STRUCTURED)):
+            return True
+    return False
 
 
 def opened(value: bytes | None, headers: Headers, contents: Contents) -> bytes:
@@ -161,10 +162,9 @@ def _check_format(media: str) -> None:
 
 
 def _binary(named: dict[str, bytes | None], media: str) -> _Attributes:
-    attributes = {
-        name.removeprefix(_PREFIX): _text(name, value) for name, value in named.items() if name.startswith(_PREFIX)
-    }
     _check_data_type(media)
+    # The attributes that mean nothing here are only looked at for UTF-8.
+    attributes = {name[len(_PREFIX) :]: _text(name, value) for name, value in named.items() if name[:3] == _PREFIX}
     try:
         return msgspec.convert(attributes, _Attributes)
     except msgspec.ValidationError as error:
@@ -179,7 +179,9 @@ def _text(name: str, value: bytes | None) -> str:
 
 
 def _check_data_type(media: str | None) -> None:
-    told = _media_type(media or "application/json")
+    if not media or media == "application/json":
+        return
+    told = _media_type(media)
     if told not in ("application/json", "text/json") and not told.endswith("+json"):
         text = f"the data are {_quoted(media or '')}, read is application/json"
         raise EnvelopeError(Reason.BAD_ENVELOPE, text)
@@ -203,10 +205,10 @@ def _lent(attributes: _Attributes, data: bytes, contents: Contents) -> bytes:
     lent: dict[str, str | int | None] = {contents.id: attributes.id, contents.subject: attributes.subject}
     if attributes.time is not None:
         lent[contents.time] = (attributes.time - _EPOCH) // _MS
-    fields = msgspec.json.encode({name: value for name, value in lent.items() if name and value is not None})
-    rest = inside[1:]
-    if fields == b"{}":
+    lent = {name: value for name, value in lent.items() if name and value is not None}
+    if not lent:
         return data
+    fields, rest = _encode(lent), inside[1:]
     return fields[:-1] + (b"" if rest.lstrip(_BLANK).startswith(b"}") else b",") + rest
 
 
