@@ -4,8 +4,9 @@
 
 The clicks are those of the load generator. Bytes are of one value and its headers, alone and as its share of a batch of
 500 that Kafka's producers compress by LZ4. Time is of the processor, best of the runs: from bytes to an object whose
-fields can be read in Python, by msgspec, fastavro and Google's protobuf (upb); and from records to the columns that a worker
-advances states by (`decode_records`). JSON: `formats`, a list of `format, bytes, lz4_bytes, decode_us, columns_us`;
+fields can be read in Python, by msgspec, fastavro and Google's protobuf (upb); and from records to the columns that a
+worker advances states by (`decode_records`). JSON: `formats`, a list of `format, bytes, lz4_bytes, decode_us,
+columns_us`;
 `columns_us` is None where the worker reads no such thing, `decode_us` where that is not a step of its own.
 """
 
