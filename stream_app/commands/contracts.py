@@ -18,7 +18,7 @@ ASYNCAPI = "asyncapi.yaml"
 
 
 def contracts(
-    folder: Annotated[Path, typer.Argument(metavar="[FOLDER]", help="Where to write.")] = Path("deploy/contracts"),
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to write.")] = Path("deploy/contracts"),
     check: Annotated[bool, typer.Option("--check", help="Write nothing; exit with 1 if the files are others.")] = False,
     allow_breaking: Annotated[
         bool, typer.Option("--allow-breaking", help="Also where producers or readers of what is there break.")

@@ -9,6 +9,8 @@ Fields that are not named here are ignored, so a producer may add its own. `ts` 
 | `interest.follows`  | `Follow`  |
 | `interest.ratings`  | `Rating`  |
 | `interest.erasures` | `Erasure` |
+
+What the classes say of their fields is published: `schemas.py` makes JSON Schemas of them.
 """
 
 from typing import Literal
