@@ -12,6 +12,8 @@ import typer
 from stream_app.commands import (
     bench,
     catalog,
+    check_events,
+    contracts,
     demo,
     doctor,
     evaluate,
@@ -55,6 +57,8 @@ app.add_typer(topics.app, name="topics", rich_help_panel="Run")
 app.add_typer(offsets.app, name="offsets", rich_help_panel="Run")
 app.command(rich_help_panel="Run")(replay.replay)
 app.command("rebuild-redis", rich_help_panel="Run")(rebuild_redis.rebuild_redis)
+app.command("check-events", rich_help_panel="Look")(check_events.check_events)
+app.command(rich_help_panel="Look")(contracts.contracts)
 app.command(rich_help_panel="Look")(show.show)
 app.command(rich_help_panel="Look")(explain.explain)
 app.command(rich_help_panel="Look", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(

@@ -15,7 +15,7 @@ from model_store.state.layout import Kind
 from stream_app.contracts.decode import decode_records
 from stream_app.contracts.pseudonyms import Naming
 from stream_app.contracts.slab import Slab
-from stream_app.contracts.validity import Limits, Record, Rejected
+from stream_app.contracts.validity import CONTENTS, Limits, Record, Rejected, value_of
 from stream_app.settings import Settings
 
 
@@ -101,10 +101,10 @@ class _OfItem(msgspec.Struct):
 _of_item = msgspec.json.Decoder(_OfItem)
 
 
-def item_ids(records: Sequence[Record], offsets: Sequence[int]) -> list[str]:
+def item_ids(kind: Kind, records: Sequence[Record], offsets: Sequence[int]) -> list[str]:
     """The items of valid clicks or ratings, which a batch has only the hashes of; `records`: of their partition."""
-    by_offset = {record.offset: record.value for record in records}
-    return [_of_item.decode(by_offset[offset] or b"").item_id for offset in offsets]
+    by_offset = {record.offset: record for record in records}
+    return [_of_item.decode(value_of(by_offset[offset], CONTENTS[kind])).item_id for offset in offsets]
 
 
 def kinds_by_topic(topics: tuple[str, str, str, str]) -> Mapping[str, Kind]:

@@ -5,7 +5,7 @@ rating that the user gave the item from then on; or a rating of an item that the
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
@@ -87,7 +87,7 @@ def recorded(settings: Settings, now_ms: int, progress: Callable[[Read], None]) 
         for _, batch in intake.joined():
             slabs[kind].batches.append(batch)
             if kind is not Kind.ERASURE:
-                slabs[kind].items += item_ids(records, batch.offset.tolist())
+                slabs[kind].items += item_ids(kind, records, batch.offset.tolist())
     erased: dict[bytes, int] = {}
     for erasure in slabs[Kind.ERASURE].once():
         erased[erasure.user] = max(erasure.ts_ms, erased.get(erasure.user, -1))
@@ -123,8 +123,18 @@ def _records(
     settings: Settings, topics: Sequence[str], progress: Callable[[Read], None]
 ) -> Iterator[tuple[str, list[Record], Limits]]:
     """Topic and records, some of one partition each time, and what is valid there."""
+    with closing(reader(settings)) as consumer:
+        places = {topic: partitions(consumer, topic) for topic in topics}
+        limits = {topic: replace(limits_of(settings), partitions=len(of)) for topic, of in places.items()}
+        at = [here for of in places.values() for here in of]
+        for here, records in to_the_end(consumer, consumer.beginning_offsets(at), progress):
+            yield here.topic, records, limits[here.topic]
+
+
+def reader(settings: Settings) -> Any:
+    """A consumer in no group, which is told what to read. Raises `KafkaUnreachableError`."""
     with reaching(settings, KafkaError, ValueError):
-        consumer = KafkaConsumer(
+        return KafkaConsumer(
             bootstrap_servers=settings.kafka.bootstrap.split(","),
             group_id=None,
             enable_auto_commit=False,
@@ -132,29 +142,27 @@ def _records(
             isolation_level="read_committed",
             **kafka_options(settings.kafka),
         )
-    with closing(consumer):
-        partitions = {topic: _partitions(consumer, topic) for topic in topics}
-        limits = {topic: replace(limits_of(settings), partitions=len(of)) for topic, of in partitions.items()}
-        at = [TopicPartition(topic, partition) for topic, of in partitions.items() for partition in of]
-        for here, records in _to_the_end(consumer, at, progress):
-            yield here.topic, records, limits[here.topic]
 
 
-def _partitions(consumer: Any, topic: str) -> list[int]:
+def partitions(consumer: Any, topic: str) -> list[TopicPartition]:
+    """Of a topic, in order. Raises `RecordedError` if there is no such topic."""
     found = consumer.partitions_for_topic(topic)
     if not found:
         raise RecordedError(f"there is no topic {topic}: make it (interest topics create), and send events to it")
-    return sorted(found)
+    return [TopicPartition(topic, partition) for partition in sorted(found)]
 
 
-def _to_the_end(
-    consumer: Any, at: Sequence[Any], progress: Callable[[Read], None]
+def to_the_end(
+    consumer: Any, starts: Mapping[Any, int], progress: Callable[[Read], None]
 ) -> Iterator[tuple[Any, list[Record]]]:
+    """Records of one partition at a time, from where each starts (TopicPartition -> offset) to where it ended when this
+    began. Raises `RecordedError` if Kafka falls silent."""
+    at = list(starts)
     consumer.assign(at)
-    first, end = consumer.beginning_offsets(at), consumer.end_offsets(at)
+    end = consumer.end_offsets(at)
     for here in at:
-        consumer.seek(here, first[here])
-    done, of, heard_s = 0, sum(end[here] - first[here] for here in at), time.monotonic()
+        consumer.seek(here, starts[here])
+    done, of, heard_s = 0, sum(end[here] - starts[here] for here in at), time.monotonic()
     while left := [here for here in at if consumer.position(here) < end[here]]:
         consumer.pause(*(here for here in at if here not in left))
         for here, records in consumer.poll(timeout_ms=_POLL_MS, max_records=_POLL_RECORDS).items():

@@ -7,6 +7,7 @@ bad record never harms its neighbours and a good slab never pays for the wording
 
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any, cast
 
 import numpy as np
@@ -19,6 +20,7 @@ from model_store.state.hashing import IdColumn, hash_ids, partition_of
 from model_store.state.layout import Kind
 from stream_app.contracts.events import Event
 from stream_app.contracts.validity import (
+    CONTENTS,
     CONTROL_CHARACTER,
     DECODERS,
     MAX_ID_BYTES,
@@ -28,6 +30,7 @@ from stream_app.contracts.validity import (
     Record,
     Rejected,
     judge,
+    value_of,
 )
 
 Mask = npt.NDArray[np.bool_]
@@ -35,6 +38,7 @@ Int64 = npt.NDArray[np.int64]
 UInt8 = npt.NDArray[np.uint8]
 Float64 = npt.NDArray[np.float64]
 
+_headers = attrgetter("headers")
 _NOTHING_KNOWN: Mapping[int, Container[bytes]] = {}
 
 
@@ -106,15 +110,22 @@ def _decode_all(kind: Kind, records: Sequence[Record]) -> tuple[list[Any], list[
     """The events, None where a record gives none, and the indices of those."""
     decode = DECODERS[kind].decode
     try:
-        return list(map(decode, [record.value for record in records])), []
+        return list(map(decode, _values(kind, records))), []
     except UNDECODABLE:
-        events = [_decoded_or_none(decode, record.value) for record in records]
+        events = [_decoded_or_none(kind, record) for record in records]
         return events, [i for i, event in enumerate(events) if event is None]
 
 
-def _decoded_or_none(decode: Any, value: bytes | None) -> Event | None:
+def _values(kind: Kind, records: Sequence[Record]) -> list[bytes | None]:
+    """JSON of the events. Few records have headers, and fewer are envelopes."""
+    if not any(map(_headers, records)):
+        return [record.value for record in records]
+    return [value_of(record, CONTENTS[kind]) for record in records]
+
+
+def _decoded_or_none(kind: Kind, record: Record) -> Event | None:
     try:
-        return cast(Event, decode(value))
+        return cast(Event, DECODERS[kind].decode(value_of(record, CONTENTS[kind])))
     except UNDECODABLE:
         return None
 

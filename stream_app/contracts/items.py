@@ -7,6 +7,7 @@ with `deleted: true`, withdraws the item.
 import msgspec
 
 from model_store.catalog.text import ItemText
+from stream_app.contracts.cloud_events import Contents
 from stream_app.contracts.reasons import Reason
 from stream_app.contracts.validity import (
     UNDECODABLE,
@@ -16,6 +17,7 @@ from stream_app.contracts.validity import (
     clipped,
     decoding_fault,
     id_fault,
+    value_of,
 )
 
 MAX_VALUE_BYTES = 65_536
@@ -23,6 +25,8 @@ MAX_TITLE, MAX_TAGS, MAX_TAG = 1_000, 100, 200
 EARLIEST_MS, LATEST_MS = -62_135_596_800_000, 253_402_300_799_999
 """The years 1 to 9999, as most languages' dates have them: books are older than 1970, and what is announced is dated
 ahead."""
+
+CONTENTS = Contents("interest.item.v1", id="", time="", subject="item_id")
 
 
 class Item(msgspec.Struct, frozen=True):
@@ -42,8 +46,22 @@ class Item(msgspec.Struct, frozen=True):
         return ItemText(self.item_id, self.title, self.description, self.tags)
 
 
-class _Sent(msgspec.Struct, frozen=True):
-    """The same with null where a producer has nothing to say."""
+class SentItem(msgspec.Struct, frozen=True):
+    """An item as its producer describes it; the same id again edits the item. No value, or `deleted`, withdraws it.
+
+    Attributes:
+        item_id: which; also the record's Kafka key.
+        title: what people see; needed unless the item is withdrawn.
+        description: what language models read.
+        tags: what the producer calls it, in a few words.
+        creator_id: who made it, as follows name creators.
+        published_at: milliseconds since 1970, UTC; years 1 to 9999.
+        deleted: true withdraws the item.
+
+    Example:
+        {"item_id": "i7", "title": "Seven Samurai", "tags": ["drama", "war"], "creator_id": "kurosawa",
+         "published_at": -495763200000}
+    """
 
     item_id: str
     title: str | None = None
@@ -65,7 +83,7 @@ class _Sent(msgspec.Struct, frozen=True):
         )
 
 
-_decoder = msgspec.json.Decoder(_Sent)
+_decoder = msgspec.json.Decoder(SentItem)
 
 
 def judge_item(record: Record) -> Item | Rejected:
@@ -75,7 +93,7 @@ def judge_item(record: Record) -> Item | Rejected:
         told = f"the value has {len(value):,} bytes, allowed are {MAX_VALUE_BYTES:,}"
         return Rejected(Reason.TOO_LARGE, told, record)
     try:
-        item = Item((record.key or b"").decode(), deleted=True) if value is None else _decoder.decode(value).item()
+        item = _withdrawn(record) if value is None else _decoder.decode(value_of(record, CONTENTS)).item()
     except UnicodeDecodeError as error:
         where = "the value is" if value is not None else "the key of a record without a value is"
         return Rejected(Reason.NOT_JSON if value is not None else Reason.BAD_ID, f"{where} no UTF-8: {error}", record)
@@ -83,6 +101,10 @@ def judge_item(record: Record) -> Item | Rejected:
         return Rejected(*decoding_fault(error), record)
     fault = _id_fault(item) or _key_fault(item, record.key) or (None if item.deleted else _content_fault(item))
     return Rejected(*fault, record) if fault else item
+
+
+def _withdrawn(record: Record) -> Item:
+    return Item((record.key or b"").decode(), deleted=True)
 
 
 def _id_fault(item: Item) -> Fault:

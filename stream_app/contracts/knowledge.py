@@ -40,6 +40,11 @@ class Knowledge(msgspec.Struct, frozen=True, omit_defaults=True):
             where the item never had another vector) and topics; nothing else does.
         log, offset: where its producer's word stands: one partition of one items topic, and the place in it; "" where
             nobody said. Places in two logs cannot be compared.
+
+    Example:
+        {"item_id": "i7", "made_at": 1790000000000, "title": "Seven Samurai", "content_hash": "5f1c",
+         "encoder": "hashing:3", "vector": "ADwAvA==", "topics": {"War": 0.6, "Drama": 0.4},
+         "source": "tags", "log": "items-0", "offset": 12}
     """
 
     item_id: str

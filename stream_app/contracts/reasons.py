@@ -18,6 +18,11 @@ class Reason(StrEnum):
     WRONG_TYPE = ("wrong_type", "A field has another JSON type than the contract: numbers unquoted, ids as strings.")
     MISSING_FIELD = ("missing_field", "A required field is absent: send every field of the contract.")
     UNKNOWN_VALUE = ("unknown_value", "A field is none of the words it may be: use those that the message lists.")
+    BAD_ENVELOPE = (
+        "bad_envelope",
+        "The record is a CloudEvent that is none of version 1.0, no JSON, or of another topic's type:"
+        " send the required attributes and one event in JSON.",
+    )
     KEY_MISMATCH = (
         "key_mismatch",
         "The Kafka key is not the user id, or of an item not the item id: key every record by the UTF-8 of that.",

@@ -11,8 +11,14 @@ TriggerKind = Literal["click", "follow", "rating"]
 
 
 class Reason(msgspec.Struct, gc=False, frozen=True):
-    """Why an item is shown: the facet and topic of interest that speak for it, and the item of the user's last clicks
-    without which its score would be lowest, if any of them raised it."""
+    """Why an item is shown.
+
+    Attributes:
+        facet: the dimension of interest that speaks for it most.
+        topic: the topic of interest that does, null where none does.
+        because_item: the item of the user's last clicks without which its score would be lowest, null where none
+            raised it.
+    """
 
     facet: Facet
     topic: str | None = None
@@ -20,7 +26,13 @@ class Reason(msgspec.Struct, gc=False, frozen=True):
 
 
 class Item(msgspec.Struct, gc=False, frozen=True):
-    """A recommended item; a higher score is a better match."""
+    """A recommended item.
+
+    Attributes:
+        item_id: which.
+        score: a higher one is a better match; those of two model versions cannot be compared.
+        reason: why it is shown.
+    """
 
     item_id: str
     score: float
@@ -28,7 +40,13 @@ class Item(msgspec.Struct, gc=False, frozen=True):
 
 
 class Trigger(msgspec.Struct, gc=False, frozen=True):
-    """The event after which the recommendation was made; `ts` is its event time in milliseconds, UTC."""
+    """The event after which the recommendation was made.
+
+    Attributes:
+        kind: of the event.
+        event_id: as its producer gave it.
+        ts: its event time, milliseconds since 1970, UTC.
+    """
 
     kind: TriggerKind
     event_id: str
@@ -36,7 +54,22 @@ class Trigger(msgspec.Struct, gc=False, frozen=True):
 
 
 class Recommendation(msgspec.Struct, gc=False, frozen=True):
-    """Items for a user, best first. `generated_at` is wall-clock time in milliseconds, UTC."""
+    """Items for a user. A record without a value says that the user was erased: forget what came before.
+
+    Attributes:
+        event_id: the same for the same recommendation; a replay repeats it.
+        user_id: for whom; also the record's Kafka key. A pseudonym where the workers have a key for them.
+        generated_at: wall-clock time, milliseconds since 1970, UTC.
+        trigger: after which event.
+        model_version: of the model that made it.
+        items: best first.
+
+    Example:
+        {"event_id": "u42:0:3", "user_id": "u42", "generated_at": 1790000000012,
+         "trigger": {"kind": "click", "event_id": "7b6c1f", "ts": 1790000000000}, "model_version": "20260921T101500",
+         "items": [{"item_id": "i9", "score": 3.1,
+                    "reason": {"facet": "behaviour", "topic": "Drama", "because_item": "i7"}}]}
+    """
 
     event_id: str
     user_id: str

@@ -1,5 +1,6 @@
 """The keys and fields that services read in Redis. Public and versioned: a change that breaks a reader raises
-`LAYOUT_VERSION`, which `interest:model` carries in its field `layout`.
+`LAYOUT_VERSION`, which `interest:model` carries in its field `layout`. `deploy/docs/redis-layout.md` is the page for
+those who read them.
 
 | key                  | type   | content                                                                   |
 | -------------------- | ------ | ------------------------------------------------------------------------- |

@@ -13,6 +13,7 @@ import msgspec
 
 from model_store.state.hashing import partition_of
 from model_store.state.layout import Kind
+from stream_app.contracts.cloud_events import Contents, EnvelopeError, is_enveloped, opened
 from stream_app.contracts.events import EVENT_OF_KIND, Click, Erasure, Event, Follow, Rating
 from stream_app.contracts.reasons import Reason
 
@@ -22,11 +23,13 @@ _LONGEST_QUOTE = 200
 CONTROL_CHARACTER = re.compile(rb"[\x00-\x1f\x7f]")
 
 # What a decoder may raise over bytes from outside: malformed JSON, a wrong shape, invalid UTF-8 in a string that is
-# read, nesting beyond the recursion limit, and TypeError for a value that is no bytes at all.
-UNDECODABLE = (msgspec.MsgspecError, UnicodeError, RecursionError, TypeError)
+# read, nesting beyond the recursion limit, TypeError for a value that is no bytes at all, and a CloudEvent with nothing
+# of ours in it.
+UNDECODABLE = (msgspec.MsgspecError, UnicodeError, RecursionError, TypeError, EnvelopeError)
 
 # Typed as Any: which event a decoder returns is known only by its kind.
 DECODERS: dict[Kind, Any] = {kind: msgspec.json.Decoder(event) for kind, event in EVENT_OF_KIND.items()}
+CONTENTS = {kind: Contents(f"interest.{kind.name.lower()}.v1") for kind in Kind}
 
 Fault = tuple[Reason, str] | None
 """What is wrong, and with what; None if nothing is."""
@@ -86,7 +89,7 @@ def judge(kind: Kind, record: Record, limits: Limits, now_ms: int) -> Event | Re
         allowed = f"{limits.max_value_bytes:,}"
         return Rejected(Reason.TOO_LARGE, f"the value has {len(value):,} bytes, allowed are {allowed}", record)
     try:
-        event: Event = DECODERS[kind].decode(value)
+        event: Event = DECODERS[kind].decode(value_of(record, CONTENTS[kind]))
     except UNDECODABLE as error:
         return Rejected(*decoding_fault(error), record)
     fault = (
@@ -98,9 +101,19 @@ def judge(kind: Kind, record: Record, limits: Limits, now_ms: int) -> Event | Re
     return Rejected(*fault, record) if fault else event
 
 
+def value_of(record: Record, contents: Contents) -> bytes:
+    """The record's value, out of its envelope if it has one; empty for null. Raises one of `UNDECODABLE` over an
+    envelope."""
+    if record.headers and is_enveloped(record.headers):
+        return opened(record.value, record.headers, contents)
+    return record.value or b""
+
+
 def decoding_fault(error: Exception) -> tuple[Reason, str]:
     """Why bytes are no JSON of the wanted shape; `error` is one of `UNDECODABLE`."""
     text = str(error)
+    if isinstance(error, EnvelopeError):
+        return error.reason, text
     if isinstance(error, RecursionError):
         return Reason.NOT_JSON, "the JSON is nested too deeply"
     if not isinstance(error, msgspec.ValidationError):

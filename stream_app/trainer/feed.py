@@ -41,7 +41,7 @@ class Helping:
 
     def item_ids(self, partition: int, offsets: Sequence[int]) -> list[str]:
         """The items of clicks, which a batch has the hashes of."""
-        return item_ids(self.clicks[partition], offsets)
+        return item_ids(Kind.CLICK, self.clicks[partition], offsets)
 
 
 class Feed:

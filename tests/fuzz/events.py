@@ -13,13 +13,14 @@ from stream_app.contracts.dead_letter import dead_letter
 from stream_app.contracts.decode import Decoded, decode_records
 from stream_app.contracts.reasons import Reason
 from stream_app.contracts.validity import Limits, Rejected, judge
-from tests.fuzz import truth
+from tests.fuzz import envelopes, truth
 from tests.fuzz.mutate import garbage, mutated, mutated_json, tokens
 from tests.fuzz.slow_hash import slow_hash
 from tests.fuzz.target import Cases, Target, check_message, plain
 from tests.fuzz.truth import NOW_MS, PARTITIONS
 
 LIMITS = Limits(PARTITIONS, truth.MAX_VALUE_BYTES, truth.MAX_FUTURE_MS, truth.MAX_DWELL_MS)
+ENVELOPED = 0.2
 _LONGEST_HEADER = 8_000
 
 
@@ -88,11 +89,16 @@ def _record(dice: Random, kind: int) -> list[Any]:
         value = mutated(dice, b"".join(text))
     else:
         value = None if chance > 0.995 else garbage(dice)
+    headers = dice.choice(_HEADERS)
+    if dice.random() < ENVELOPED:
+        fields = {"event_id": "e1", "user_id": user, **_REST[kind]}
+        value, enveloped = envelopes.drawn(dice, kind, user, fields)
+        headers = [*headers, *enveloped]
     if dice.random() < 0.06:
         key = dice.choice(_KEYS) if dice.random() < 0.8 else garbage(dice)
     if dice.random() < 0.03:
         partition = int(dice.random() * PARTITIONS)
-    return [partition, dice.choice((NOW_MS, 0, -1, 2**62)), key, value, dice.choice(_HEADERS)]
+    return [partition, dice.choice((NOW_MS, 0, -1, 2**62)), key, value, headers]
 
 
 def check(cases: Cases) -> int:
@@ -113,7 +119,7 @@ def _check_slab(kind: Kind, records: list[Consumed]) -> int:
         partition: {user.encode() for user, at in USERS[:12] if at == partition} for partition in range(PARTITIONS)
     }
     decoded = decode_records(kind, records, LIMITS, NOW_MS, known if len(records) % 2 else {})
-    verdicts = [truth.judge(kind, one.partition, one.key, one.value) for one in records]
+    verdicts = [truth.judge(kind, one.partition, one.key, one.value, headers=one.headers) for one in records]
     refused = {one.record.offset: one for one in decoded.rejected}
     assert list(refused) == sorted(refused)
     good = []

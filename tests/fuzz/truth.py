@@ -11,6 +11,8 @@ from typing import Any
 
 from kafka.partitioner.default import murmur2
 
+from tests.fuzz import envelopes
+
 NOW_MS = 1_790_000_000_000
 PARTITIONS = 4
 MAX_VALUE_BYTES = 65_536
@@ -60,18 +62,42 @@ class Verdict:
     faults: frozenset[str] = frozenset()
 
 
-def judge(kind: int, partition: int, key: Any, value: bytes | None, partitions: int = PARTITIONS) -> Verdict:
+def judge(
+    kind: int,
+    partition: int,
+    key: Any,
+    value: bytes | None,
+    partitions: int = PARTITIONS,
+    headers: envelopes.Headers = (),
+) -> Verdict:
     """What the record must be taken for, in a topic of so many partitions."""
     if value is None:
         return _bad("null_value")
     if len(value) > MAX_VALUE_BYTES:
         return _bad("too_large")
+    if envelopes.is_one(headers):
+        return _judge_enveloped(kind, partition, key, value, partitions, headers)
     try:
         document = _parse(value)
     except (ValueError, RecursionError):
         return _bad("not_json", *SHAPE)  # a reader that goes from left to right may meet another fault first
     found = _judge_document(kind, partition, key, document, partitions)
     # Half of a surrogate pair where nobody reads it may be let pass or not.
+    return replace(found, faults=found.faults | {"not_json"}) if _SURROGATE.search(value) else found
+
+
+def _judge_enveloped(
+    kind: int, partition: int, key: Any, value: bytes, partitions: int, headers: envelopes.Headers
+) -> Verdict:
+    opened = envelopes.Opened(kind, value, headers, _parse)
+    if opened.faults:
+        found = _bad(*opened.faults)
+    elif opened.unread:
+        return _bad("not_json", *SHAPE)
+    else:
+        inside = opened.document
+        merged = _Pairs([*opened.lent(), *inside.pairs]) if isinstance(inside, _Pairs) else inside
+        found = _judge_document(kind, partition, key, merged, partitions)
     return replace(found, faults=found.faults | {"not_json"}) if _SURROGATE.search(value) else found
 
 

@@ -1,7 +1,8 @@
 """What is an event, what is not and why; and that the fast way gives the same verdicts as the definition."""
 
 import json
-from dataclasses import dataclass, field
+from base64 import b64encode
+from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any
 
@@ -17,6 +18,7 @@ from stream_app.contracts.decode import decode_records
 from stream_app.contracts.events import Click, Erasure, Follow, Rating
 from stream_app.contracts.reasons import Reason
 from stream_app.contracts.validity import CONTROL_CHARACTER, Limits, Rejected, judge
+from stream_app.intake import item_ids
 
 NOW_MS = 1_790_000_000_000
 PARTITIONS = 4
@@ -78,6 +80,32 @@ def text_of(**raw_json: str) -> Consumed:
     return raw(("{" + ",".join(f'"{key}":{value}' for key, value in fields.items()) + "}").encode())
 
 
+def event_of(value: bytes, **headers: str | None) -> Consumed:
+    """A record with headers as CloudEvents has them: `ce_...`, and `content_type`."""
+    named = {name.replace("content_type", "content-type"): text for name, text in headers.items()}
+    return Consumed(USERS[0].encode(), value, headers=[(name, text and text.encode()) for name, text in named.items()])
+
+
+ATTRIBUTES = {"specversion": "1.0", "id": "e1", "source": "/shop", "type": "com.example.viewed"}
+STRUCTURED = "application/cloudevents+json"
+
+
+def binary(value: bytes | None = None, content_type: str | None = None, **changes: str | None) -> Consumed:
+    told = {f"ce_{name}": text for name, text in (ATTRIBUTES | changes).items() if text is not None}
+    return event_of(
+        record().value if value is None else value, **told, **({"content_type": content_type} if content_type else {})
+    )
+
+
+def structured(content_type: str = STRUCTURED, **changes: Any) -> Consumed:
+    envelope = ATTRIBUTES | {"data": FIELDS[Kind.CLICK]} | changes
+    return event_of(
+        json.dumps({name: one for name, one in envelope.items() if one is not ABSENT}).encode(),
+        content_type=content_type,
+    )
+
+
+ABSENT = object()
 HUGE = "9" * 30
 DEEP = '{"unknown":' + "[" * 9_000 + "]" * 9_000 + "}"
 
@@ -140,6 +168,45 @@ BAD: list[tuple[str, Kind, Consumed, Reason]] = [
     ("null", Kind.CLICK, Consumed(USERS[0].encode(), None), Reason.NULL_VALUE),
     ("null with null key", Kind.CLICK, Consumed(None, None), Reason.NULL_VALUE),
     ("elsewhere", Kind.CLICK, record(user_id=ELSEWHERE), Reason.WRONG_PARTITION),
+    ("binary, other version", Kind.CLICK, binary(specversion="0.3"), Reason.BAD_ENVELOPE),
+    *[
+        (f"binary, no {name}", Kind.CLICK, binary(**{name: None}), Reason.BAD_ENVELOPE)
+        for name in ("id", "source", "type")
+    ],
+    ("binary, empty id", Kind.CLICK, binary(id=""), Reason.BAD_ENVELOPE),
+    ("binary, null id", Kind.CLICK, event_of(record().value, ce_specversion="1.0", ce_id=None), Reason.BAD_ENVELOPE),
+    ("binary, another of our types", Kind.CLICK, binary(type="interest.rating.v1"), Reason.BAD_ENVELOPE),
+    ("binary, a later version of our type", Kind.CLICK, binary(type="interest.click.v2"), Reason.BAD_ENVELOPE),
+    ("binary, avro", Kind.CLICK, binary(content_type="application/avro"), Reason.BAD_ENVELOPE),
+    ("binary, time without zone", Kind.CLICK, binary(time="2026-01-01T00:00:00"), Reason.BAD_ENVELOPE),
+    ("binary, leap second", Kind.CLICK, binary(time="2016-12-31T23:59:60Z"), Reason.BAD_ENVELOPE),
+    ("binary, no json", Kind.CLICK, binary(b"hello"), Reason.NOT_JSON),
+    ("binary, comma first", Kind.CLICK, binary(b'{,"item_id":"i1"}'), Reason.NOT_JSON),
+    ("binary, array", Kind.CLICK, binary(b"[1]"), Reason.WRONG_TYPE),
+    ("binary, no user", Kind.CLICK, binary(without("user_id").value), Reason.MISSING_FIELD),
+    ("binary, no time", Kind.CLICK, binary(without("ts").value), Reason.MISSING_FIELD),
+    ("binary, before 1970", Kind.CLICK, binary(without("ts").value, time="1969-12-31T23:59:59Z"), Reason.TS_INVALID),
+    ("binary, other subject", Kind.CLICK, binary(without("user_id").value, subject=USERS[1]), Reason.KEY_MISMATCH),
+    ("binary, null value", Kind.CLICK, Consumed(USERS[0].encode(), None, headers=binary().headers), Reason.NULL_VALUE),
+    ("structured, no json", Kind.CLICK, event_of(b"hello", content_type=STRUCTURED), Reason.NOT_JSON),
+    ("structured, plain event", Kind.CLICK, event_of(record().value, content_type=STRUCTURED), Reason.BAD_ENVELOPE),
+    ("structured, array", Kind.CLICK, event_of(b"[]", content_type=STRUCTURED), Reason.BAD_ENVELOPE),
+    ("structured, numeric id", Kind.CLICK, structured(id=7), Reason.BAD_ENVELOPE),
+    ("structured, no data", Kind.CLICK, structured(data=ABSENT), Reason.NULL_VALUE),
+    ("structured, null data", Kind.CLICK, structured(data=None), Reason.NULL_VALUE),
+    ("structured, data as text", Kind.CLICK, structured(data=record().value.decode()), Reason.WRONG_TYPE),
+    ("structured, no base64", Kind.CLICK, structured(data=ABSENT, data_base64="%%"), Reason.BAD_ENVELOPE),
+    ("structured, base64 of no json", Kind.CLICK, structured(data=ABSENT, data_base64="aGVsbG8="), Reason.NOT_JSON),
+    ("structured, data are xml", Kind.CLICK, structured(datacontenttype="text/xml"), Reason.BAD_ENVELOPE),
+    ("structured, avro", Kind.CLICK, structured("application/cloudevents+avro"), Reason.BAD_ENVELOPE),
+    ("batch", Kind.CLICK, structured("application/cloudevents-batch+json"), Reason.BAD_ENVELOPE),
+    (
+        "header is no utf-8",
+        Kind.CLICK,
+        Consumed(USERS[0].encode(), record().value, headers=[*binary().headers, ("ce_id", b"\xff")]),
+        Reason.BAD_ENVELOPE,
+    ),
+    ("structured, too large", Kind.CLICK, structured(note="x" * 2_000), Reason.TOO_LARGE),
 ]
 
 GOOD: list[tuple[str, Kind, Consumed]] = [
@@ -155,12 +222,34 @@ GOOD: list[tuple[str, Kind, Consumed]] = [
     ("withdrawn", Kind.RATING, record(Kind.RATING, rating=None)),
     ("own scale", Kind.RATING, record(Kind.RATING, rating=87, scale_max=100)),
     ("unfollow", Kind.FOLLOW, record(Kind.FOLLOW, action="unfollow")),
+    (
+        "other headers",
+        Kind.CLICK,
+        Consumed(
+            USERS[0].encode(),
+            record().value,
+            headers=[("traceparent", b"00"), ("content-type", b"text/plain"), ("", None)],
+        ),
+    ),
+    ("binary", Kind.CLICK, binary()),
+    ("binary, our type", Kind.CLICK, binary(type="interest.click.v1")),
+    ("binary, json", Kind.CLICK, binary(content_type="application/vnd.shop+json; charset=utf-8")),
+    (
+        "binary, capitals",
+        Kind.CLICK,
+        event_of(record().value, **{f"CE_{name.upper()}": text for name, text in ATTRIBUTES.items()}),
+    ),
+    ("structured", Kind.CLICK, structured()),
+    ("structured, capitals and charset", Kind.CLICK, structured("Application/CloudEvents+JSON; charset=UTF-8")),
+    ("structured, base64", Kind.CLICK, structured(data=ABSENT, data_base64=b64encode(record().value).decode())),
+    ("structured, null attributes", Kind.CLICK, structured(time=None, subject=None, datacontenttype=None)),
+    ("erasure that is all envelope", Kind.ERASURE, binary(b" { } ", time="2026-01-01T00:00:00Z", subject=USERS[0])),
 ]
 
 
 @pytest.mark.parametrize(("kind", "bad", "reason"), [pytest.param(*case[1:], id=case[0]) for case in BAD])
 def test_bad_record_has_its_reason_and_leaves_its_neighbours_alone(kind: Kind, bad: Consumed, reason: Reason) -> None:
-    bad = Consumed(bad.key, bad.value, 11, bad.partition)
+    bad = replace(bad, offset=11)
     before, after = record(kind, 10, event_id="before"), record(kind, 12, event_id="after")
     decoded = decode_records(kind, [before, bad, after], LIMITS, NOW_MS)
     assert [(one.reason, one.record) for one in decoded.rejected] == [(reason, bad)]
@@ -182,6 +271,42 @@ def test_json_nested_beyond_the_recursion_limit_is_a_bad_record() -> None:
     decoded = decode_records(Kind.CLICK, [raw(DEEP.encode()), record(offset=1)], wide, NOW_MS)
     assert [one.reason for one in decoded.rejected] == [Reason.NOT_JSON]
     assert decoded.batch is not None
+
+
+def test_an_envelope_lends_what_the_event_does_not_say() -> None:
+    lender = {"id": "lent", "subject": USERS[1], "time": "2026-01-01T00:00:00.5004+02:00"}
+    bare = {"item_id": "i1"}
+    for one in (binary(json.dumps(bare).encode(), **lender), structured(data=bare, **lender)):
+        sent = Consumed(USERS[1].encode(), one.value, headers=one.headers)
+        assert judge(Kind.CLICK, sent, LIMITS, NOW_MS) == Click("lent", USERS[1], "i1", 1_767_218_400_500)
+
+
+def test_what_the_event_says_counts_and_not_the_envelope() -> None:
+    lender = {"id": "lent", "subject": USERS[1], "time": "2026-01-01T00:00:00Z"}
+    expected = judge(Kind.CLICK, record(), LIMITS, NOW_MS)
+    assert judge(Kind.CLICK, binary(**lender), LIMITS, NOW_MS) == expected
+    assert judge(Kind.CLICK, structured(**lender), LIMITS, NOW_MS) == expected
+
+
+def test_a_slab_may_hold_events_with_and_without_envelopes() -> None:
+    mixed = [
+        replace(one, offset=i) for i, one in enumerate([record(), binary(), structured(), binary(id=""), raw(b"x")])
+    ]
+    decoded = decode_records(Kind.CLICK, mixed, LIMITS, NOW_MS)
+    assert decoded.batch is not None
+    assert decoded.batch.offset.tolist() == [0, 1, 2]
+    assert decoded.batch.event.tolist() == [hash_id("e1")] * 3
+    assert [(one.record.offset, one.reason) for one in decoded.rejected] == [
+        (3, Reason.BAD_ENVELOPE),
+        (4, Reason.NOT_JSON),
+    ]
+    assert item_ids(Kind.CLICK, mixed, [2, 1, 0]) == ["i1"] * 3
+
+
+def test_a_long_envelope_is_not_repeated_in_the_message() -> None:
+    verdict = judge(Kind.CLICK, binary(type="interest." + "x" * 5_000), LIMITS, NOW_MS)
+    assert isinstance(verdict, Rejected)
+    assert len(verdict.message) < 500
 
 
 def test_nothing_in_nothing_out() -> None:
@@ -319,6 +444,9 @@ CHANGES: dict[Kind, dict[str, st.SearchStrategy[Any]]] = {
 }
 KEYS = st.sampled_from([None, "text", 7, b"", b"a\nb", *[user.encode() for user in USERS]])
 GARBAGE = st.one_of(st.none(), st.binary(max_size=40), st.just(b"[" * 2_500), st.just(b'{"event_id":"\xff"}'))
+ENVELOPES = st.sampled_from(
+    [binary().headers, binary(specversion="0.3").headers, structured().headers, [("traceparent", b"00")], []]
+)
 
 
 @st.composite
@@ -340,7 +468,8 @@ def slabs(draw: st.DrawFn) -> tuple[Kind, list[Consumed], set[bytes]]:
             key = draw(KEYS)
         elif fault == 3:
             value = draw(GARBAGE)
-        records.append(Consumed(key, value, offset))
+        headers = draw(ENVELOPES) if strange and draw(st.booleans()) else []
+        records.append(Consumed(key, value, offset, headers=headers))
     return kind, records, {user.encode() for user in draw(st.sets(st.sampled_from(USERS)))}
 
 

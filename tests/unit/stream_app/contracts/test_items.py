@@ -108,3 +108,21 @@ def test_what_is_no_json_is_said_to_be_none(value: bytes) -> None:
     found = judge_item(Consumed(b"i1", value))
     assert isinstance(found, Rejected)
     assert found.reason == Reason.NOT_JSON
+
+
+def test_an_item_in_an_envelope_is_the_same_item() -> None:
+    attributes = {"specversion": "1.0", "id": "1", "source": "/shop", "type": "interest.item.v1", "subject": "i1"}
+    headers = tuple((f"ce_{name}", text.encode()) for name, text in attributes.items())
+    assert judge_item(Consumed(b"i1", b'{"title":"T"}', headers=headers)) == Item("i1", "T")
+    structured = json.dumps({**attributes, "data": {"item_id": "i1", "title": "T"}}).encode()
+    told = (("content-type", b"application/cloudevents+json"),)
+    assert judge_item(Consumed(b"i1", structured, headers=told)) == Item("i1", "T")
+    assert judge_item(Consumed(b"i1", None, headers=headers)) == Item("i1", deleted=True)
+
+
+@pytest.mark.parametrize("wrong", [("ce_type", b"interest.click.v1"), ("ce_specversion", b"2.0"), ("ce_id", b"")])
+def test_an_envelope_that_is_none_of_an_item_is_refused(wrong: tuple[str, bytes]) -> None:
+    headers = (("ce_specversion", b"1.0"), ("ce_id", b"1"), ("ce_source", b"/"), ("ce_type", b"item"), wrong)
+    found = judge_item(Consumed(b"i1", b'{"item_id":"i1","title":"T"}', headers=headers))
+    assert isinstance(found, Rejected)
+    assert found.reason is Reason.BAD_ENVELOPE
