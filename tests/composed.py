@@ -127,7 +127,7 @@ class Here:
 
     def stop(self) -> dict[str, int]:
         """Ends all as compose would; exit statuses of those that ran."""
-        return {name: one.stop(30) for name, one in reversed(list(self.processes.items())) if one.running}
+        return {name: one.stop(START_S) for name, one in reversed(list(self.processes.items())) if one.running}
 
     def _here(self, name: str, value: str) -> str:
         if value == SECRETS:

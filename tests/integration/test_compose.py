@@ -1,6 +1,7 @@
 """`deploy/compose.yaml` comes up: its services as processes of this machine, beside a real Kafka and a real Redis 8."""
 
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,7 @@ from stream_app.client import InterestReader
 from stream_app.local import LeashedProcess, LocalKafka, LocalServerError, LocalValkey
 from stream_app.local.server import free_port
 from tests.composed import DEPLOY, Here, services
+from tests.deployed import PAGES
 from tests.failure.found import read_topic
 from tests.failure.service import wait_for
 
@@ -78,23 +80,26 @@ def test_it_comes_up_and_an_event_reaches_who_reads(here: Here, kafka: LocalKafk
     )
     interest = wait_for("the event in Redis", lambda: reader.get(user))
     assert interest.events > 0
-    assert page(here, f"/users/{user}/explanation")["version"] >= interest.version
+    assert json.loads(page(here, f"web:9180/users/{user}/explanation"))["version"] >= interest.version
     assert set(targets(here, every["prometheus"])) == {
         ("worker", "up"),
         ("trainer", "up"),
         ("catalog", "up"),
         ("web", "up"),
     }
-    assert set(here.stop().values()) == {0}
+    for place in (f"{name}:{one}" for name, pages in PAGES.items() for one in pages):
+        assert page(here, place)
+    ended = here.stop()
+    assert ended == dict.fromkeys(ended, 0)
 
 
-def page(here: Here, path: str) -> Any:
+def page(here: Here, place: str) -> bytes:
+    """What `service:port/path` answers to who has the token. Raises HTTPError for all but 200."""
+    name, inside, path = re.fullmatch(r"(\w+):(\d+)/(.*)", place).groups()  # type: ignore[union-attr]
     token = (here.secrets / "INTEREST_WEB__TOKEN").read_text()
-    request = Request(
-        f"http://127.0.0.1:{here.port('web', '9180')}{path}", headers={"Authorization": f"Bearer {token}"}
-    )
-    with urlopen(request, timeout=10) as answer:
-        return json.loads(answer.read())
+    url = f"http://127.0.0.1:{here.port(name, inside)}/{path}"
+    with urlopen(Request(url, headers={"Authorization": f"Bearer {token}"}), timeout=10) as answer:
+        return bytes(answer.read())
 
 
 def targets(here: Here, service: Any) -> list[tuple[str, str]]:
