@@ -69,6 +69,7 @@ def here(kafka: LocalKafka, secrets: Path, tmp_path_factory: pytest.TempPathFact
             one.stop()
 
 
+@pytest.mark.timeout(600)
 def test_it_comes_up_and_an_event_reaches_who_reads(here: Here, kafka: LocalKafka) -> None:
     every = services("demo")
     here.up(every, {"replay": ["--events", str(EVENTS), "--rate", "0"]})
