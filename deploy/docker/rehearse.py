@@ -58,7 +58,7 @@ def _alone(folder: str, what: str, given: Sequence[str]) -> int:
     place = Path(folder).resolve()
     for name in ("upper", "work", "root", "state"):
         (place / name).mkdir(parents=True, exist_ok=True)
-    argv = ["unshare", "-m", "-p", "-f", "--kill-child", sys.executable, __file__, what, str(place), *given]
+    argv = ["/usr/bin/unshare", "-m", "-p", "-f", "--kill-child", sys.executable, __file__, what, str(place), *given]
     return subprocess.run(argv, check=False).returncode
 
 
@@ -113,7 +113,7 @@ def _copy(root: Path, stage: Stage, words: Sequence[str]) -> None:
     for source in sources:
         into = folder / source if target.endswith("/") else folder
         into.parent.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["cp", "-rT", "--preserve=mode,timestamps", str(ROOT / source), str(into)], check=True)
+        subprocess.run(["/bin/cp", "-rT", "--preserve=mode,timestamps", str(ROOT / source), str(into)], check=True)
 
 
 def run(folder: Path, given: Mapping[str, str], command: Sequence[str]) -> int:
@@ -134,7 +134,7 @@ def run(folder: Path, given: Mapping[str, str], command: Sequence[str]) -> int:
     environment = {**stage.environment, "HOME": STATE}
     os.chroot(root)
     os.chdir(stage.folder)
-    os.execvpe(argv[0], argv, environment)
+    os.execvpe(argv[0], argv, environment)  # noqa: S606  # that is what it is for
 
 
 def _view(folder: Path) -> Path:
@@ -160,7 +160,7 @@ def _chrooted(root: Path, stage: Stage, argv: Sequence[str]) -> int:
 
 
 def _mount(*words: object) -> None:
-    subprocess.run(["mount", *map(str, words)], check=True)
+    subprocess.run(["/bin/mount", *map(str, words)], check=True)
 
 
 if __name__ == "__main__":
