@@ -21,7 +21,7 @@ from tests.failure.service import wait_for
 DEPLOY = Path(__file__).parents[1] / "deploy"
 COMPOSE = Path(sys.executable).with_name("docker-compose")
 HEALTHY = "service_healthy"
-START_S = 180.0
+START_S = 300.0
 SECRETS = "/run/secrets"
 
 Service = Mapping[str, Any]

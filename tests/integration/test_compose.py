@@ -72,7 +72,7 @@ def here(kafka: LocalKafka, secrets: Path, tmp_path_factory: pytest.TempPathFact
 @pytest.mark.timeout(600)
 def test_it_comes_up_and_an_event_reaches_who_reads(here: Here, kafka: LocalKafka) -> None:
     every = services("demo")
-    here.up(every, {"replay": ["--events", str(EVENTS), "--rate", "0"]})
+    here.up(every, {"first-model": ["--epochs", "1"], "replay": ["--events", str(EVENTS), "--rate", "0"]})
     user = (read_topic(kafka.bootstrap, "interest.clicks")[-1].key() or b"").decode()
     reader = InterestReader(
         f"redis://{here.hosts['redis:6379']}/0",
