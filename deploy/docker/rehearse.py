@@ -131,7 +131,7 @@ def run(folder: Path, given: Mapping[str, str], command: Sequence[str]) -> int:
     as_user = ["setpriv", f"--reuid={uid}", f"--regid={gid}", "--clear-groups", "--no-new-privs"]
     as_user += ["--inh-caps=-all", "--bounding-set=-all"]
     argv = [*as_user, *stage.entry, *command]
-    environment = {**stage.environment, "HOME": STATE}
+    environment = dict(stage.environment)
     os.chroot(root)
     os.chdir(stage.folder)
     os.execvpe(argv[0], argv, environment)  # noqa: S606  # that is what it is for
