@@ -6,8 +6,9 @@ ARGS   ?=
 
 # `uv` installs the lock file in seconds; it comes as a wheel into the virtual environment, nothing else is touched.
 UV_VERSION := 0.13.9
+KUSTOMIZE  := sigs.k8s.io/kustomize/kustomize/v5@v5.7.1
 
-.PHONY: help demo test clients lint bench chaos fuzz dashboards alerts audit lock clean
+.PHONY: help demo test clients lint bench chaos fuzz dashboards alerts manifests audit lock clean
 
 help:            ## this list
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -41,6 +42,9 @@ alerts: $(VENV)/.dev   ## break a running system and see each alert fire and sto
 
 audit: $(VENV)/.dev   ## known vulnerabilities of every pinned package
 	@$(BIN)/python deploy/audit.py deploy/requirements-dev.lock
+
+manifests:       ## Kubernetes' manifests as kustomize builds them; needs Go, which fetches it
+	@for folder in base overlays/production; do go run $(KUSTOMIZE) build deploy/kubernetes/$$folder; echo ---; done
 
 lock: $(VENV)/.run   ## pin again what pyproject.toml asks for
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url pyproject.toml -o deploy/requirements.lock

@@ -71,12 +71,17 @@ def require_topics(settings: "Settings") -> None:
         raise CommandError("the topics are not as they must be\n" + "\n".join(lines))
 
 
-def served_model(settings: "Settings") -> Path:
-    """A local copy of the model version that is served, checksums compared. Raises `CommandError`, `ModelError`."""
+def served_version(settings: "Settings", generation: int) -> str | None:
+    """Which version of a generation the store serves; None where there is none. Raises `ModelError`."""
     from model_store.registry import ModelRegistry
 
+    return ModelRegistry(settings.models.url).current(generation)
+
+
+def served_model(settings: "Settings") -> Path:
+    """A local copy of the model version that is served, checksums compared. Raises `CommandError`, `ModelError`."""
     generation = settings.kafka.generation
-    version = ModelRegistry(settings.models.url).current(generation)
+    version = served_version(settings, generation)
     if version is None:
         raise CommandError(
             f"no model of generation {generation} is served in {settings.models.url}: train one (interest train "

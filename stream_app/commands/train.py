@@ -11,6 +11,7 @@ from stream_app.commands.errors import CommandError
 from stream_app.commands.options import ConfigOption, JsonOption, KafkaOption, ModelsOption, settings_of
 from stream_app.commands.output import err, out, print_json
 from stream_app.commands.quiet import native_messages_hidden
+from stream_app.commands.serving import served_version
 from stream_app.contracts.generations import FIRST
 
 
@@ -42,6 +43,9 @@ def train(
     seed: Annotated[int, typer.Option(min=0, help="Of weights, order and dropout.")] = 0,
     threads: Annotated[int, typer.Option(min=1, help="Threads for TensorFlow.")] = 1,
     promote: Annotated[bool, typer.Option(help="Let workers serve it once it is published.")] = True,
+    unless_served: Annotated[
+        bool, typer.Option("--unless-served", help="Do nothing where the store serves a version of this generation.")
+    ] = False,
     anew: Annotated[bool, typer.Option("--anew", help="Begin again where a stopped training could go on.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -55,12 +59,16 @@ def train(
     - `interest train`
     - `interest train ./movietweetings --name movietweetings-10k --no-promote`
     - `interest train ./movietweetings --encoder sentence`
+    - `interest train shop --unless-served`
     - `INTEREST_TRAINING__CONTENT_HALF_LIFE_S=21600 interest train FOLDER`
     - `interest train kafka --kafka kafka:9092 --models s3://bucket/models`
     """
     settings = settings_of(
         kafka=kafka, models=models, config=config, catalog={"encoder": {"kind": encoder} if encoder else None}
     )
+    if unless_served and (served := served_version(settings, generation or settings.kafka.generation)):
+        err.print(f"{settings.models.url} serves {served} already: nothing is trained", soft_wrap=True)
+        return
     interactions = interactions_of(source, name, settings)
     with native_messages_hidden():
         from model_store.catalog.encoders.build import build_encoder

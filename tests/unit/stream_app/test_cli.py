@@ -203,6 +203,17 @@ def clicks_of_one(count: int, times: Times = "recorded") -> Interactions:
     return assemble("one", "none", log, ItemFacts())
 
 
+def test_a_training_that_is_for_an_empty_store_only_leaves_another_alone(tmp_path: Path) -> None:
+    store = str(tmp_path / "models")
+    command = ["train", "no-such-data", "--unless-served", "--models", store]
+    with pytest.raises(CommandError, match="neither a folder nor"):
+        CliRunner().invoke(cli.app, command, catch_exceptions=False)
+    catalogue_model(Path(store), items=3)
+    result = CliRunner().invoke(cli.app, command, catch_exceptions=False)
+    assert result.exit_code == 0
+    assert "nothing is trained" in result.stderr
+
+
 def test_a_stopped_training_says_how_to_go_on_and_ends_as_after_a_signal(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
