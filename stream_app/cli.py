@@ -21,6 +21,7 @@ from stream_app.commands import (
     offsets,
     rebuild_redis,
     replay,
+    settings,
     show,
     taxonomy,
     topics,
@@ -47,6 +48,7 @@ app = typer.Typer(
 )
 app.command(rich_help_panel="Start here")(demo.demo)
 app.command(rich_help_panel="Start here")(doctor.doctor)
+app.command(rich_help_panel="Start here")(settings.settings)
 app.command(rich_help_panel="Run")(worker.worker)
 app.command(rich_help_panel="Run")(trainer.trainer)
 app.command(rich_help_panel="Run")(catalog.catalog)
