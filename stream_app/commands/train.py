@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from stream_app.commands.data import ML_100K, NameOption, SourceArgument, interactions_of
+from stream_app.commands.data import ML_100K, FieldOption, KindOption, NameOption, SourceArgument, interactions_of
 from stream_app.commands.errors import CommandError
 from stream_app.commands.options import ConfigOption, JsonOption, KafkaOption, ModelsOption, settings_of
 from stream_app.commands.output import err, out, print_json
@@ -17,6 +17,8 @@ from stream_app.contracts.generations import FIRST
 def train(
     source: SourceArgument = ML_100K,
     name: NameOption = None,
+    field: FieldOption = None,
+    kind: KindOption = None,
     kafka: KafkaOption = None,
     models: ModelsOption = None,
     config: ConfigOption = None,
@@ -54,6 +56,7 @@ def train(
 
     - `interest train`
     - `interest train ./movietweetings --name movietweetings-10k --no-promote`
+    - `interest train events.jsonl`
     - `interest train ./movietweetings --encoder sentence`
     - `INTEREST_TRAINING__CONTENT_HALF_LIFE_S=21600 interest train FOLDER`
     - `interest train kafka --kafka kafka:9092 --models s3://bucket/models`
@@ -61,7 +64,9 @@ def train(
     settings = settings_of(
         kafka=kafka, models=models, config=config, catalog={"encoder": {"kind": encoder} if encoder else None}
     )
-    interactions = interactions_of(source, name, settings)
+    from stream_app.event_files import shape_of
+
+    interactions = interactions_of(source, name, settings, shape_of(field or [], kind))
     with native_messages_hidden():
         from model_store.catalog.encoders.build import build_encoder
         from model_store.encoder.runtime import use_threads
