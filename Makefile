@@ -7,10 +7,12 @@ ARGS   ?=
 # `uv` installs the lock file in seconds; it comes as a wheel into the virtual environment, nothing else is touched.
 UV_VERSION := 0.13.9
 
-.PHONY: help demo test lint bench chaos fuzz audit lock clean
+.PHONY: help install demo test lint bench chaos fuzz audit lock clean
 
 help:            ## this list
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+
+install: $(VENV)/.run   ## the `interest` command, into .venv/bin
 
 demo: $(VENV)/.run   ## Kafka, Redis, a model, a worker and a live view (ARGS="--events 20000" ends by itself)
 	@$(BIN)/interest demo $(ARGS)
