@@ -39,7 +39,6 @@ RUN_AS_WELL = (
     "interest settings --changed",
     "interest models list",
     "interest generations list",
-    "interest rebuild-redis --dry-run",
     "interest explain u42 --language zh",
     "redis-cli HMGET 'interest:{u42}' topics windows version event_ts",
 )
