@@ -238,8 +238,11 @@ def run_worker(settings: Settings, model: InterestModel) -> NoReturn:
     stop_when_refused()
     app = build_app(settings, model, metrics, catalogue)
     log.info("starting", kafka=settings.kafka.bootstrap, group=settings.kafka.consumer_group, model=model.version)
+    # What it would draw between the lines of the log is for a terminal.
+    worker = faust.Worker(app, override_logging=False, redirect_stdouts=False, quiet=True)
+    worker.spinner = None
     try:
-        faust.Worker(app, override_logging=False, redirect_stdouts=False).execute_from_commandline()  # which exits
+        worker.execute_from_commandline()  # which exits
     finally:
         metrics.traces.close()
     sys.stdout.flush()

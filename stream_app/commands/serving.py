@@ -37,8 +37,8 @@ def ready_model(settings: "Settings") -> "InterestModel":
         from model_store.encoder.runtime import use_threads
         from model_store.model import load_model
 
-    use_threads(settings.models.threads)
-    model = load_model(folder)
+        use_threads(settings.models.threads)
+        model = load_model(folder)  # TensorFlow Lite greets too
     require_generation(settings, model)
     return model
 
