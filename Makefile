@@ -8,10 +8,12 @@ ARGS   ?=
 UV_VERSION := 0.13.9
 KUSTOMIZE  := sigs.k8s.io/kustomize/kustomize/v5@v5.7.1
 
-.PHONY: help demo test clients lint bench chaos fuzz dashboards alerts manifests audit lock clean
+.PHONY: help install demo test clients lint bench chaos fuzz dashboards alerts manifests audit lock clean
 
 help:            ## this list
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+
+install: $(VENV)/.run   ## the `interest` command, into .venv/bin
 
 demo: $(VENV)/.run   ## Kafka, Redis, a model, a worker and a live view (ARGS="--events 20000" ends by itself)
 	@$(BIN)/interest demo $(ARGS)

@@ -20,7 +20,20 @@ Terms = Mapping[str, str]
 
 def terms_of(settings: Settings, model: InterestModel) -> Terms:
     """The terms of one worker; no secrets."""
-    kafka, writes = settings.kafka, model.writes
+    writes = model.writes
+    return {
+        **settings_of(settings),
+        "model generation": str(model.generation),
+        "model write table": _digest(part.tobytes() for part in writes.arrays().values()),
+        "model decays": str(model.decays),
+        "state codec": str(codec.NEWEST),
+        "Redis layout": str(LAYOUT_VERSION),
+    }
+
+
+def settings_of(settings: Settings) -> Terms:
+    """Those of the terms that are settings, by their keys."""
+    kafka = settings.kafka
     return {
         "kafka.partitions": str(kafka.partitions),
         **_all_of("kafka.topics", kafka.topics),
@@ -30,11 +43,6 @@ def terms_of(settings: Settings, model: InterestModel) -> Terms:
         **_all_of("recommend", settings.recommend),
         **_all_of("accept", ((name, value) for name, value in settings.accept if not name.startswith("flood_"))),
         "pseudonym_key": _trace(settings.pseudonym_key.get_secret_value()),
-        "model generation": str(model.generation),
-        "model write table": _digest(part.tobytes() for part in writes.arrays().values()),
-        "model decays": str(model.decays),
-        "state codec": str(codec.NEWEST),
-        "Redis layout": str(LAYOUT_VERSION),
     }
 
 

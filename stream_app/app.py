@@ -32,11 +32,13 @@ from stream_app.refresh import Voice
 from stream_app.rehearsal import rehearse
 from stream_app.settings import Settings
 from stream_app.shelf import Catalogue
+from stream_app.signals import process_name
 from stream_app.sinks.changelog import KafkaChangelog
 from stream_app.sinks.dead_letters import FloodGuard, KafkaDeadLetters
 from stream_app.sinks.kafka_batches import wall_clock_ms
 from stream_app.sinks.recommendations import KafkaRecommendations
 from stream_app.sinks.redis import Loss, RedisSink
+from stream_app.traces import SentTraces
 from stream_app.updater import Updater
 from stream_app.versions import Versions
 
@@ -110,10 +112,10 @@ def build_app(
 def _tell_loss(metrics: WorkerMetrics, found: Loss) -> None:
     metrics.redis_losses.labels(found).inc()
     what = {
-        "empty": "Redis holds nothing of ours: it is new, or has lost everything",
-        "replaced": "Redis was restarted or failed over, and may lack its last writes",
+        "empty": "holds nothing of ours: it is new, or has lost everything",
+        "replaced": "was restarted or failed over, and may lack its last writes",
     }[found]
-    log.warning(f"{what}. To refill it from the state table: interest rebuild-redis", found=found)
+    log.warning("Redis has lost something; to refill it: interest rebuild-redis", found=found, redis=what)
 
 
 def _add_agent(app: SlabApp, updater: Updater, settings: Settings) -> None:
@@ -226,6 +228,8 @@ def run_worker(settings: Settings, model: InterestModel) -> NoReturn:
     use_event_loop("uvloop")  # a third less CPU an event than asyncio's own (measured)
     metrics = WorkerMetrics(settings.health)
     metrics.show_model(model.version, model.generation, model.made_at_ms)
+    if settings.traces.endpoint:
+        metrics.traces = SentTraces(settings.traces, process_name(), model.generation)
     port = metrics.serve(settings.metrics)
     log.info("metrics and health are served", url=f"http://{settings.metrics.host}:{port}/metrics")
     log.info("warming up", model=model.version)
@@ -236,6 +240,12 @@ def run_worker(settings: Settings, model: InterestModel) -> NoReturn:
     stop_when_refused()
     app = build_app(settings, model, metrics, catalogue)
     log.info("starting", kafka=settings.kafka.bootstrap, group=settings.kafka.consumer_group, model=model.version)
-    faust.Worker(app, override_logging=False, redirect_stdouts=False).execute_from_commandline()
+    # What it would draw between the lines of the log is for a terminal.
+    worker = faust.Worker(app, override_logging=False, redirect_stdouts=False, quiet=True)
+    worker.spinner = None
+    try:
+        worker.execute_from_commandline()  # which exits
+    finally:
+        metrics.traces.close()
     sys.stdout.flush()
     os._exit(0)

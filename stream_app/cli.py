@@ -19,10 +19,12 @@ from stream_app.commands import (
     evaluate,
     explain,
     generations,
+    local,
     models,
     offsets,
     rebuild_redis,
     replay,
+    settings,
     show,
     taxonomy,
     topics,
@@ -49,6 +51,8 @@ app = typer.Typer(
 )
 app.command(rich_help_panel="Start here")(demo.demo)
 app.command(rich_help_panel="Start here")(doctor.doctor)
+app.command(rich_help_panel="Start here")(local.local)
+app.command(rich_help_panel="Start here")(settings.settings)
 app.command(rich_help_panel="Run")(worker.worker)
 app.command(rich_help_panel="Run")(trainer.trainer)
 app.command(rich_help_panel="Run")(catalog.catalog)

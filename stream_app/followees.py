@@ -87,7 +87,7 @@ class Followees:
         if not len(due):
             return
         try:
-            with self._metrics.stage.labels("followees").time():
+            with self._metrics.timed("followees"):
                 async with asyncio.timeout(self._settings.timeout_s):
                     await self._read_all(due, now_ms)
         except (RedisError, TimeoutError, OSError) as error:

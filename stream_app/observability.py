@@ -8,6 +8,7 @@ import itertools
 import json
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ from stream_app.health import Check, Health
 from stream_app.http_server import Page, serve
 from stream_app.settings import Health as HealthBounds
 from stream_app.settings import Metrics as MetricsSettings
+from stream_app.traces import Traces, timed
 
 LATENCY_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
 STAGE_BUCKETS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
@@ -79,9 +81,10 @@ def process_registry() -> CollectorRegistry:
 
 
 class WorkerMetrics:
-    """The metrics of one worker process, on a registry of their own, and its health."""
+    """The metrics of one worker process, on a registry of their own, its health and its traces."""
 
     def __init__(self, bounds: HealthBounds | None = None) -> None:
+        self.traces = Traces()
         registry = self.registry = process_registry()
         self.health = Health(bounds or HealthBounds())
         self.event_to_redis = BatchHistogram(
@@ -228,6 +231,10 @@ class WorkerMetrics:
             begin_at_zero(metric, *zip(values))
         for kind in kinds:
             self.event_to_redis.observe(kind, np.empty(0))
+
+    def timed(self, stage: str) -> AbstractContextManager[Any]:
+        """Times a stage while it lasts, and tells the traces of it."""
+        return timed(stage, self.stage.labels(stage).time())
 
     def show_model(self, version: str, generation: int, made_at_ms: int) -> None:
         """Tell which model is in use."""

@@ -11,6 +11,7 @@ from model_store.state.batch import EventBatch
 from stream_app.contracts.recommendations import Trigger, TriggerKind
 from stream_app.contracts.validity import Rejected
 from stream_app.intake import Published
+from stream_app.traces import Traced
 
 _TRIGGER_KINDS: tuple[TriggerKind, ...] = ("click", "follow", "rating")  # by `Kind`
 
@@ -46,12 +47,14 @@ class Pending:
         rejected: bad events, to be dead-lettered.
         published: timestamps of the events, for the latency metric.
         followees: names of followed users that Redis is to keep, by their hashes.
+        traced: those of the cycles that are traced.
     """
 
     cycle: int = 0
     rejected: list[Rejected] = field(default_factory=list)
     published: list[Published] = field(default_factory=list)
     followees: dict[int, bytes] = field(default_factory=dict)
+    traced: list[Traced] = field(default_factory=list)
     _advanced: dict[int, list[tuple[EventBatch, Advanced]]] = field(default_factory=lambda: defaultdict(list))
 
     def add(self, partition: int, batch: EventBatch, advanced: Advanced) -> None:

@@ -42,8 +42,8 @@ class Read(NamedTuple):
     of: int
 
 
-class _Event(NamedTuple):
-    """A valid event; `rating` is its share of the scale, NaN for a click and for a rating that is withdrawn."""
+class Interaction(NamedTuple):
+    """A valid event; `kind` is its `Kind`, `rating` its share of the scale, NaN for a click and for a withdrawn one."""
 
     ts_ms: int
     kind: int
@@ -59,7 +59,7 @@ class _Slabs:
     batches: list[EventBatch] = field(default_factory=list)
     items: list[str] = field(default_factory=list)
 
-    def once(self) -> Iterator[_Event]:
+    def once(self) -> Iterator[Interaction]:
         """The events without repetitions: of those with the same user and event id the first one counts."""
         if not self.batches:
             return
@@ -69,7 +69,7 @@ class _Slabs:
         once, rating = all_of_them.take(first), all_of_them.kind[0] == Kind.RATING
         values = once.value if rating else np.full(len(once), np.nan)
         names = [self.items[place] for place in first.tolist()] if self.items else [""] * len(once)
-        yield from map(_Event, once.ts_ms.tolist(), once.kind.tolist(), once.keys, names, values.tolist())
+        yield from map(Interaction, once.ts_ms.tolist(), once.kind.tolist(), once.keys, names, values.tolist())
 
 
 def recorded(settings: Settings, now_ms: int, progress: Callable[[Read], None]) -> Interactions:
@@ -93,15 +93,15 @@ def recorded(settings: Settings, now_ms: int, progress: Callable[[Read], None]) 
         erased[erasure.user] = max(erasure.ts_ms, erased.get(erasure.user, -1))
     events = [*slabs[Kind.CLICK].once(), *slabs[Kind.RATING].once()]
     kept = [event for event in events if event.ts_ms > erased.get(event.user, -1)]
-    log = _interactions(sorted(kept, key=lambda event: event[:2]))
+    log = log_of(sorted(kept, key=lambda event: event[:2]))
     if not log.users:
         raise RecordedError(_why_nothing(settings, len(events), rejected))
     return assemble(NAME, f"what users did, from Kafka at {settings.kafka.bootstrap}", log, ItemFacts())
 
 
-def _interactions(events: Sequence[_Event]) -> Log:
-    """`events`: by time, clicks before ratings."""
-    rows: list[_Event] = []
+def log_of(events: Sequence[Interaction]) -> Log:
+    """The log of a data set, of valid events by time, clicks before ratings."""
+    rows: list[Interaction] = []
     last: dict[tuple[bytes, str], int] = {}
     for event in events:
         place = last.get((event.user, event.item))

@@ -175,7 +175,7 @@ class Refresher:
             erased = np.flatnonzero(now.views.erased).tolist()
             offer.recommendations += [Encoded(now.views.keys[user], None) for user in erased]
             if self._recommend.enabled and self.model.index.item_ids:
-                with self._metrics.stage.labels("recommend").time():
+                with self._metrics.timed("recommend"):
                     await self._add_recommendations(now, offer)
             offer.views.append(now.views)
         return offer
@@ -189,7 +189,7 @@ class Refresher:
         for segments in self._groups(touched):
             await self._look_up_followees(segments, now_ms)
             reading = await self._read(segments)
-            with self._metrics.stage.labels("readout").time():
+            with self._metrics.timed("readout"):
                 outputs = await self._read_out(reading.features)
             views = self._views(segments, reading, outputs, now_ms)
             yield _Round(segments, outputs, reading.social, reading.erased_at_ms, views, now_ms)

@@ -7,7 +7,6 @@ same name is all duplicates, and is counted as such.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
@@ -23,8 +22,6 @@ SYNTHETIC_START_MS = 1_735_689_600_000
 KEY_FIELD = {"click": "user_id", "follow": "user_id", "rating": "user_id", "erasure": "user_id", "item": "item_id"}
 
 _encode = msgspec.json.Encoder().encode
-# Values stay the text they are: what the file says is what goes out.
-_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 class SourceError(ValueError):
@@ -196,32 +193,3 @@ def _cumulative_zipf(count: int, exponent: float) -> "np.ndarray[Any, np.dtype[n
     weights = np.arange(1, count + 1, dtype=np.float64) ** -exponent
     total = np.cumsum(weights)
     return np.asarray(total / total[-1])
-
-
-def from_jsonl(path: Path) -> Source:
-    """A file of events, one JSON object a line: the contract's fields and `kind` (click, follow, rating, erasure or
-    item). Lines go out as they are, less `kind`. Raises `SourceError` while reading."""
-    if not path.is_file():
-        raise SourceError(f"{path} is not a file: name a file with one JSON event a line")
-    return Source(path.name, None, (), lambda: _jsonl_records(path))
-
-
-def _jsonl_records(path: Path) -> Iterator[Record]:
-    with path.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
-            if line.strip():
-                yield _jsonl_record(line, f"{path}, line {number}")
-
-
-def _jsonl_record(line: bytes, where: str) -> Record:
-    try:
-        event = _fields(line)
-        kind = msgspec.json.decode(event.pop("kind"), type=str)
-        key = msgspec.json.decode(event[KEY_FIELD[kind]], type=str)
-        ts = msgspec.json.decode(event.get("ts", b"0"), type=int | float)
-        return Record(kind, key.encode(), _encode(event), int(ts))
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as problem:
-        raise SourceError(
-            f"{where} cannot be sent ({type(problem).__name__}: {str(problem)[:200]}): it must be a JSON object with"
-            f" `kind`, one of {', '.join(KEY_FIELD)}, and the user_id (of an item: the item_id) as a string"
-        ) from problem

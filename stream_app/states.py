@@ -16,7 +16,6 @@ from stream_app.contracts.validity import CONTROL_CHARACTER, Record
 
 log = structlog.get_logger(__name__)
 
-SHOWN_KEY_BYTES = 64
 SAMPLE = 16
 """States of a batch whose partition is looked at."""
 
@@ -29,8 +28,8 @@ class Damage:
     why: str
 
     def __str__(self) -> str:
-        where = f"{self.record.topic}[{self.record.partition}] offset {self.record.offset}"
-        return f"{where}, key {(self.record.key or b'')[:SHOWN_KEY_BYTES]!r}: the state {self.why}"
+        # Not the key: it is a user's id, and this is logged. It stands there.
+        return f"{self.record.topic}[{self.record.partition}] offset {self.record.offset}: the state {self.why}"
 
 
 class States:
@@ -94,7 +93,7 @@ class States:
         if damaged:
             more = f" ({len(damaged) - 1} more users in this partition)" if len(damaged) > 1 else ""
             raise StopWorker(
-                f"{damaged[0]}{more}. To go on, give the key a tombstone (a null value) in that partition "
+                f"{damaged[0]}{more}. To go on, give that record's key a tombstone (a null value) in that partition "
                 "and start the worker: the user goes on from the last good record, if the log still has one, or anew"
             )
         self._logged[partition] = self._ends[partition] = read_to - 1

@@ -39,6 +39,7 @@ from stream_app.restoring import Restoring
 from stream_app.revisits import STEP_S, Lap
 from stream_app.settings import Settings
 from stream_app.states import States, require_count
+from stream_app.traces import Traced, following
 
 log = structlog.get_logger(__name__)
 
@@ -132,6 +133,7 @@ class Updater:
         self._applied: list[Slab] = []
         self._unacked_events = 0
         self._touched_since_flush = 0
+        self._traced_since_flush: list[Traced] = []
         self._owned: set[int] = set()
         self._quiet: dict[int, npt.NDArray[np.int64]] = {}  # rows of followers to be read out again
         self._dropped = False  # by the group, as a flush has noticed
@@ -245,15 +247,20 @@ class Updater:
         return slabs
 
     async def _apply(self, slabs: list[Slab]) -> None:
-        intake = await self._decode(slabs)
-        self._cycle += 1
-        if self._metrics.health.unacked_since_s is None:
-            self._metrics.health.unacked_since_s = time.monotonic()
-        with self._metrics.stage.labels("advance").time():
-            for partition, batch in intake.joined():
-                self._count_late(batch)
-                async with self._state_lock:
-                    await self._advance(partition, batch)
+        cycle = self._metrics.traces.cycle(slabs)
+        traced = [cycle] if cycle else []
+        with following(traced):
+            intake = await self._decode(slabs)
+            self._cycle += 1
+            if self._metrics.health.unacked_since_s is None:
+                self._metrics.health.unacked_since_s = time.monotonic()
+            with self._metrics.timed("advance"):
+                for partition, batch in intake.joined():
+                    self._count_late(batch)
+                    async with self._state_lock:
+                        await self._advance(partition, batch)
+        self._pending.traced += traced
+        self._traced_since_flush += traced
         self._pending.cycle = self._cycle
         self._pending.rejected += [rejected for _, rejected in intake.rejected]
         self._pending.published += intake.published
@@ -267,7 +274,7 @@ class Updater:
     async def _decode(self, slabs: list[Slab]) -> Intake:
         intake, now_ms = Intake(name=self._name), self._clock()
         known = {} if self._has_pseudonyms else self.states.arenas
-        with self._metrics.stage.labels("decode").time():
+        with self._metrics.timed("decode"):
             for topic, records in helpings(slabs, DECODE_EVENTS):
                 intake.add(self._kinds[topic], records, self._limits, now_ms, known)
                 if len(records) == DECODE_EVENTS:
@@ -318,7 +325,10 @@ class Updater:
             self._touched.clear()
             self._refreshing = True
             pending, self._pending = self._pending, Pending(cycle=self._cycle)
-            offer = await self._refresher.refresh(pending, self._clock())
+            with following(pending.traced):
+                offer = await self._refresher.refresh(pending, self._clock())
+            for traced in pending.traced:
+                traced.count(refreshed_users=sum(map(len, offer.views)))
             self._write_begun.clear()
             self._to_write.put_nowait(offer)
             self._to_publish.put_nowait(offer)
@@ -382,8 +392,9 @@ class Updater:
         while True:
             offer = await self._to_write.get()
             self._write_begun.set()
-            await self._write(offer)
-            await self._progressed("written", offer.pending.cycle)
+            with following(offer.pending.traced):
+                await self._write(offer)
+            await self._progressed("written", [offer])
             del offer
 
     async def _write(self, offer: Offer) -> None:
@@ -413,17 +424,21 @@ class Updater:
             rejected = [one for offer in offers for one in offer.pending.rejected]
             if not self.may_publish():  # another generation does
                 recommendations, rejected = [], []
-            if recommendations:
-                await self._effect("publish", partial(self._sinks.recommendations.publish, recommendations))
-                self._metrics.recommendations.inc(sum(one.value is not None for one in recommendations))
-            if rejected:
-                await self._effect("dead_letter", partial(self._sinks.dead_letters.publish, rejected))
-            await self._progressed("published", offers[-1].pending.cycle)
+            with following([traced for offer in offers for traced in offer.pending.traced]):
+                if recommendations:
+                    await self._effect("publish", partial(self._sinks.recommendations.publish, recommendations))
+                    self._metrics.recommendations.inc(sum(one.value is not None for one in recommendations))
+                if rejected:
+                    await self._effect("dead_letter", partial(self._sinks.dead_letters.publish, rejected))
+            await self._progressed("published", offers)
             del offers, recommendations, rejected
 
-    async def _progressed(self, effect: str, cycle: int) -> None:
+    async def _progressed(self, effect: str, offers: Sequence[Offer]) -> None:
+        for offer in offers:
+            for traced in offer.pending.traced:
+                traced.done(effect)
         async with self._progress:
-            self._done_through[effect] = cycle
+            self._done_through[effect] = offers[-1].pending.cycle
             self._progress.notify_all()
 
     async def _effect(self, stage: str, effect: Callable[[], Awaitable[object]]) -> None:
@@ -433,7 +448,7 @@ class Updater:
 
     async def _timed(self, stage: str, effect: Awaitable[T]) -> T:
         try:
-            with self._metrics.stage.labels(stage).time():
+            with self._metrics.timed(stage):
                 return await effect
         except Exception:
             self._metrics.write_errors.labels(stage).inc()
@@ -469,13 +484,17 @@ class Updater:
         """
         async with self._flush_lock:
             slabs, self._applied = self._applied, []
-            with self._metrics.flush_seconds.time():
+            cycles, self._traced_since_flush = self._traced_since_flush, []
+            traced = self._metrics.traces.flush(cycles)
+            with self._metrics.flush_seconds.time(), following([traced] if traced else []):
                 oldest = time.monotonic()
                 self._touched_since_flush = 0
                 written = await self._snapshot()
                 # All cycles that the snapshot may show, or an offer could be durable that was never published.
                 await self._effects_through(self._cycle)
                 self._dropped |= not await self._log(written)
+                if traced:
+                    traced.done("flushed")
                 if self._dropped:
                     return False
                 async with self._state_lock:

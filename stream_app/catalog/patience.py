@@ -43,8 +43,9 @@ class Patience:
             self._metrics.retries.labels(what).inc()
             why = str(state.outcome.exception())[:300] if state.outcome else ""
             log.warning(
-                f"{what} does not answer; it is tried again, nothing is lost", attempts=state.attempt_number, why=why
-            )
+                "what the catalogue needs does not answer; it is tried again, nothing is lost",
+                what=what, attempts=state.attempt_number, why=why,
+            )  # fmt: skip
 
         retrying = Retrying(
             retry=retry_if_exception(_may_pass),

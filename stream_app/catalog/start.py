@@ -45,7 +45,7 @@ def run_catalog(
     metrics, stop = CatalogMetrics(), threading.Event()
     port = metrics.serve(settings.metrics)
     log.info("metrics and health are served", url=f"http://{settings.metrics.host}:{port}/metrics")
-    stop_on_signals(stop, "stopping after this batch")
+    stop_on_signals(stop, "this batch is finished")
     with suppress(Stopping), catalog_of(settings, topics, metrics, stop) as catalog:
         if refill_redis:
             log.info("Redis has all that is known", items=catalog.refill_redis())

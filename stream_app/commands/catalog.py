@@ -71,8 +71,9 @@ def catalog(
         catalog={"encoder": {"kind": encoder} if encoder else None},
     )
     from stream_app import logs
+    from stream_app.signals import process_name
 
-    logs.configure(settings.log)
+    logs.configure(settings.log, worker=process_name())
     require_topics(settings)
     topics: tuple[str, ...] = ()
     if settings.catalog.taxonomy is None:

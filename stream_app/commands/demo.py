@@ -33,7 +33,10 @@ def demo(
         ),
     ] = None,
     data: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Folder of a data set; MovieLens 100K without it.")
+        Path | None,
+        typer.Option(
+            metavar="PATH", help="Folder of a data set, or FILE.jsonl of your events; MovieLens 100K without it."
+        ),
     ] = None,
     scenario: Annotated[
         Literal["shop", "social", "news"] | None,

@@ -1,5 +1,8 @@
 """Which errors a person can mend, and the exit code of each."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from stream_app.commands.output import FINDING, STOPPED, USAGE
 
 
@@ -62,5 +65,20 @@ def _settings_message(problem: Exception) -> str:
 
     assert isinstance(problem, ValidationError)
     found = problem.errors(include_input=False)[:10]
-    lines = [f"  {'.'.join(map(str, error['loc']))[:80]}: {error['msg'][:1_000]}" for error in found]
+    lines = [f"  {_where(error)}: {_what(error)[:1_000]}" for error in found]
     return "\n".join(["settings (from environment, file or options) are not valid:", *lines])
+
+
+def _where(error: Mapping[str, Any]) -> str:
+    return ".".join(map(str, error["loc"]))[:80]
+
+
+def _what(error: Mapping[str, Any]) -> str:
+    """Of a name that is not known, the one that was probably meant."""
+    if error["type"] != "extra_forbidden":
+        return str(error["msg"])
+    from stream_app.settings import Settings
+    from stream_app.variables import nearest, settings_in
+
+    meant = nearest(_where(error), [setting.key for setting in settings_in(Settings)])
+    return f"no setting is called so; is {meant} meant?" if meant else "no setting is called so"

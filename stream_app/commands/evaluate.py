@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stream_app.commands.data import ML_100K, NameOption, SourceArgument, interactions_of
+from stream_app.commands.data import ML_100K, FieldOption, KindOption, NameOption, SourceArgument, interactions_of
 from stream_app.commands.errors import CommandError
 from stream_app.commands.options import ConfigOption, JsonOption, KafkaOption, ModelsOption, settings_of
 from stream_app.commands.output import err, out, print_json
@@ -19,6 +19,8 @@ from stream_app.commands.serving import served_model, version_folder
 def evaluate(
     source: SourceArgument = ML_100K,
     name: NameOption = None,
+    field: FieldOption = None,
+    kind: KindOption = None,
     version: Annotated[str | None, typer.Option(help="Version of the model; the served one without it.")] = None,
     validation: Annotated[
         bool, typer.Option("--validation", help="Ask for the second last item instead: for choices, not for reports.")
@@ -68,7 +70,9 @@ def evaluate(
     if plots is not None and find_spec("matplotlib") is None:
         raise CommandError("--plots needs matplotlib: pip install 'interest-updater[plots]'")
     settings = settings_of(kafka=kafka, models=models, config=config)
-    interactions = interactions_of(source, name, settings)
+    from stream_app.event_files import shape_of
+
+    interactions = interactions_of(source, name, settings, shape_of(field or [], kind))
     if stream:
         evaluate_stream(interactions, freshness=freshness, seed=seed, threads=threads, plots=plots, as_json=as_json)
         return

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stream_app.commands.data import SCENARIO_NAMES, load_data
+from stream_app.commands.data import SCENARIO_NAMES, FieldOption, KindOption, load_data
 from stream_app.commands.options import ConfigOption, JsonOption, KafkaOption, settings_of
 from stream_app.commands.output import err, out, print_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from stream_app.event_files import Shape
     from stream_app.replay import Replayed
     from stream_app.sources import Source
 
@@ -43,6 +44,8 @@ def replay(
             "--with-items/--without-items", help="Send a data set's items first, for `interest catalog` to describe."
         ),
     ] = False,
+    field: FieldOption = None,
+    kind: KindOption = None,
     users: Annotated[int, typer.Option(min=1, help="Synthetic: users.")] = 20_000,
     items: Annotated[int, typer.Option(min=1, help="Synthetic: items.")] = 5_000,
     zipf: Annotated[float, typer.Option(min=0, help="Synthetic: skew of users and items; 0 is uniform.")] = 1.1,
@@ -61,10 +64,12 @@ def replay(
     - `interest replay ml-100k --with-items`
     - `interest replay news --rate 500`
     - `interest replay events.jsonl`
+    - `interest replay log.jsonl --field user_id=uid --field item_id=product --field ts=time`
     - `interest replay synthetic --events 1000000 --users 50000 --zipf 1.2`
     """
     if rate and speedup:
         raise typer.BadParameter("give --rate or --speedup, not both", param_hint="--rate")
+    from stream_app.event_files import shape_of
     from stream_app.replay import Pace
     from stream_app.replay import replay as send
     from stream_app.sources import synthetic
@@ -73,7 +78,9 @@ def replay(
     if source == "synthetic":
         chosen = synthetic(events or 100_000, users, items, zipf, seed, run_id)
     else:
-        chosen = open_source(source, name, run_id, follows, settings.data_dir, items=catalogue).first(events)
+        chosen = open_source(
+            source, name, run_id, follows, settings.data_dir, items=catalogue, shape=shape_of(field or [], kind)
+        ).first(events)
     for note in chosen.notes:
         err.print(f"[dim]{note}[/]", soft_wrap=True)
     with progress_of(chosen) as progress:
@@ -82,13 +89,22 @@ def replay(
 
 
 def open_source(
-    source: str, name: str | None, run_id: str, follows: bool, data_dir: Path, *, items: bool = False
+    source: str,
+    name: str | None,
+    run_id: str,
+    follows: bool,
+    data_dir: Path,
+    *,
+    items: bool = False,
+    shape: "Shape | None" = None,
 ) -> "Source":
-    """A file of events, or a data set: in a folder, or MovieLens 100K from wherever it can be had."""
-    from stream_app.sources import from_interactions, from_jsonl
+    """A file of events, whose lines have that `shape`; or a data set: in a folder, or MovieLens 100K from wherever it
+    can be had."""
+    from stream_app.event_files import AS_THEY_ARE, from_jsonl
+    from stream_app.sources import from_interactions
 
     if Path(source).is_file():
-        return from_jsonl(Path(source))
+        return from_jsonl(Path(source), shape or AS_THEY_ARE, run_id)
     if source in SCENARIO_NAMES and not Path(source).is_dir():
         from stream_app.scenarios.known import SCENARIOS
 

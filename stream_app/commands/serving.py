@@ -23,16 +23,22 @@ def ready_model(settings: "Settings") -> "InterestModel":
     # matrix product: its threads wait for each other by spinning.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", str(settings.models.threads))
     from stream_app import logs
+    from stream_app.signals import process_name
 
-    logs.configure(settings.log)
+    logs.configure(
+        settings.log,
+        worker=process_name(),
+        group=settings.kafka.consumer_group,
+        generation=settings.kafka.generation,
+    )
     require_topics(settings)
     folder = served_model(settings)
     with native_messages_hidden():
         from model_store.encoder.runtime import use_threads
         from model_store.model import load_model
 
-    use_threads(settings.models.threads)
-    model = load_model(folder)
+        use_threads(settings.models.threads)
+        model = load_model(folder)  # TensorFlow Lite greets too
     require_generation(settings, model)
     return model
 

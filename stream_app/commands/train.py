@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from stream_app.commands.data import ML_100K, NameOption, SourceArgument, interactions_of
+from stream_app.commands.data import ML_100K, FieldOption, KindOption, NameOption, SourceArgument, interactions_of
 from stream_app.commands.errors import CommandError
 from stream_app.commands.options import ConfigOption, JsonOption, KafkaOption, ModelsOption, settings_of
 from stream_app.commands.output import err, out, print_json
@@ -18,6 +18,8 @@ from stream_app.contracts.generations import FIRST
 def train(
     source: SourceArgument = ML_100K,
     name: NameOption = None,
+    field: FieldOption = None,
+    kind: KindOption = None,
     kafka: KafkaOption = None,
     models: ModelsOption = None,
     config: ConfigOption = None,
@@ -58,6 +60,7 @@ def train(
 
     - `interest train`
     - `interest train ./movietweetings --name movietweetings-10k --no-promote`
+    - `interest train events.jsonl`
     - `interest train ./movietweetings --encoder sentence`
     - `interest train shop --unless-served`
     - `INTEREST_TRAINING__CONTENT_HALF_LIFE_S=21600 interest train FOLDER`
@@ -69,7 +72,9 @@ def train(
     if unless_served and (served := served_version(settings, generation or settings.kafka.generation)):
         err.print(f"{settings.models.url} serves {served} already: nothing is trained", soft_wrap=True)
         return
-    interactions = interactions_of(source, name, settings)
+    from stream_app.event_files import shape_of
+
+    interactions = interactions_of(source, name, settings, shape_of(field or [], kind))
     with native_messages_hidden():
         from model_store.catalog.encoders.build import build_encoder
         from model_store.encoder.runtime import use_threads

@@ -36,9 +36,10 @@ def web(
         log={"level": log_level, "json_lines": json_logs or None},
     )
     from stream_app import logs
+    from stream_app.signals import process_name
     from stream_app.web.start import run_web
 
-    logs.configure(settings.log)
+    logs.configure(settings.log, worker=process_name())
     try:
         run_web(settings)
     except OSError as problem:

@@ -1,5 +1,8 @@
 """`interest worker`."""
 
+from importlib.util import find_spec
+
+from stream_app.commands.errors import CommandError
 from stream_app.commands.options import (
     ConfigOption,
     GenerationOption,
@@ -49,6 +52,11 @@ def worker(
         metrics={"port": metrics_port},
         log={"level": log_level, "json_lines": json_logs or None},
     )
+    if settings.traces.endpoint and find_spec("opentelemetry.exporter") is None:
+        raise CommandError(
+            "INTEREST_TRACES__ENDPOINT is set, and what sends traces is not installed: pip install"
+            " 'interest-updater[traces]'"
+        )
     model = ready_model(settings)
     # TensorFlow is imported by now, Faust by this command and no other.
     from stream_app.app import run_worker

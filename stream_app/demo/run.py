@@ -8,7 +8,6 @@ from pathlib import Path
 from rich.console import Console
 
 from model_store.registry import ModelRegistry
-from model_store.training import datasets
 from model_store.training.interactions import Interactions
 from stream_app.client import InterestReader
 from stream_app.demo.errors import DemoError
@@ -17,13 +16,14 @@ from stream_app.demo.person import Person
 from stream_app.demo.spotlight import Spotlight
 from stream_app.demo.stage import Servers, Stage
 from stream_app.demo.summary import Account
+from stream_app.recorded_file import of_path
 from stream_app.settings import Settings
 from stream_app.sources import Source, from_interactions
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What to show: the data's folder, how many events (None: all), how fast, and on whose servers."""
+    """What to show: the data's folder or file, how many events (None: all), how fast, and on whose servers."""
 
     data: Path
     events: int | None
@@ -36,10 +36,10 @@ def run(plan: Plan, settings: Settings, console: Console) -> Account:
     parts raise. Nothing is left running, however it ends."""
     say = teller(console)
     with Stage(settings, plan.servers, say) as stage:
-        _a_model(stage, plan.data, say)
+        data = of_path(plan.data, time.time_ns() // 1_000_000)
+        _a_model(stage, plan.data, data.name, say)
         stage.start_worker()
         say("starting a worker")
-        data = datasets.load(plan.data)
         # External servers may hold an earlier demo's events: other ids make these new.
         source = from_interactions(data, run=f"demo-{int(time.time())}").first(plan.events)
         for note in source.notes:
@@ -86,11 +86,10 @@ class _DataSet:
         return 0
 
 
-def _a_model(stage: Stage, data: Path, say: Callable[[str], None]) -> None:
+def _a_model(stage: Stage, data: Path, name: str, say: Callable[[str], None]) -> None:
     """A first model if none is served; a word if the one that is was trained on other data."""
     registry = ModelRegistry(stage.settings.models.url)
     version = registry.current()
-    name = datasets.detect(data).name
     if version is None:
         say("training a first model (a minute or two, kept for the next start)")
         stage.train(str(data))

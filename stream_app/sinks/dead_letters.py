@@ -104,5 +104,5 @@ def _shown(latest: Sequence[Rejected]) -> str:
         return ""
     kinds = ", ".join(f"{count} {reason}" for reason, count in Counter(one.reason for one in latest).most_common(3))
     record = latest[0].record
-    example = f"{record.topic}[{record.partition}] offset {record.offset}: {latest[0].message}"
-    return f" (the latest: {kinds}; for example {example})"
+    # Not what is wrong there in words, which may quote a user's id: this is logged, and the dead letter says it.
+    return f" (the latest: {kinds}; for example {record.topic}[{record.partition}] offset {record.offset})"

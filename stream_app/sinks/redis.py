@@ -310,7 +310,10 @@ class RedisSink:
 
     def _before_sleep(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
-        _log.warning("redis_retry", address=self._address, attempt=state.attempt_number, error=str(error))
+        _log.warning(
+            "Redis does not take writes; they are tried again",
+            address=self._address, attempt=state.attempt_number, why=str(error),
+        )  # fmt: skip
         self._demoted |= "READONLY " in str(error) or isinstance(error, exceptions.ReadOnlyError)
         if self._on_retry:
             self._on_retry()

@@ -39,7 +39,7 @@ def run_trainer(
         if anew:
             snapshots.clear()
         trainer = build_trainer(settings, model, folder_of, snapshots, metrics)
-        stop_on_signals(stop, "stopping: a last snapshot is taken")
+        stop_on_signals(stop, "a last snapshot is taken")
         try:
             trainer.run(stop)
         finally:

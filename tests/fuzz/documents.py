@@ -15,7 +15,7 @@ import numpy as np
 from model_store import manifest
 from model_store.patches import PatchError, applied, patch_of
 from model_store.registry import ModelRegistry
-from stream_app import settings, sources
+from stream_app import event_files, settings, sources
 from stream_app.client import Interest, LayoutError, decode
 from stream_app.commands.errors import explain
 from stream_app.contracts import recommendations
@@ -324,18 +324,24 @@ _LINES = (
     {"kind": "rating", "event_id": "1", "user_id": "ann", "item_id": "x", "rating": 4.5, "ts": 5},
     {"kind": "item", "item_id": "x", "title": "X"},
     {"kind": "erasure", "event_id": "2", "user_id": "ann", "ts": 7},
+    {"user_id": 7, "item_id": 12, "ts": 1735689600},
+    {"user_id": "ann", "item_id": "x", "rating": 4.5, "ts": "2025-01-01T00:00:00Z"},
 )
 
 
 def check_line(line: bytes) -> bool:
     """Sent as it is less its kind, or refused as a SourceError that names the line."""
     try:
-        record = sources._jsonl_record(line, "events.jsonl, line 3")
+        record = event_files.record_of(line, "events.jsonl, line 3", event_id="events.jsonl/1/3")
     except sources.SourceError as error:
         check_message(str(error))
         assert "line 3" in str(error)  # noqa: PT017
         return True
     document = _as_written(line)
+    if "kind" not in document:  # put right: not what is written there, but what a worker takes
+        assert record.key == _as_written(record.value)[sources.KEY_FIELD[record.kind]].encode()
+        assert record.kind == "item" or record.ts_ms == int(_as_written(record.value)["ts"])
+        return False
     kind = document.pop("kind")
     assert record.kind == kind
     assert record.key == document[sources.KEY_FIELD[kind]].encode()

@@ -27,6 +27,8 @@ COMMANDS = [
     [],
     ["worker"],
     ["demo"],
+    ["local"],
+    ["settings"],
     ["topics"],
     ["topics", "create"],
     ["topics", "check"],

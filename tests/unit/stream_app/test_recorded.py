@@ -3,15 +3,17 @@
 import numpy as np
 
 from model_store.state.layout import Kind
-from stream_app.recorded import _Event, _interactions
+from stream_app.recorded import Interaction, log_of
 
 NAN = float("nan")
 
 
 def made(*events: tuple[int, Kind, str, float]) -> list[tuple[int, str, float | None]]:
     """Of one user's events (time, kind, item, rating)."""
-    ordered = sorted((_Event(ts, kind, b"ann", item, rating) for ts, kind, item, rating in events), key=lambda e: e[:2])
-    log = _interactions(ordered)
+    ordered = sorted(
+        (Interaction(ts, kind, b"ann", item, rating) for ts, kind, item, rating in events), key=lambda e: e[:2]
+    )
+    log = log_of(ordered)
     assert set(log.users) <= {"ann"}
     ratings = [None if np.isnan(rating) else round(rating, 3) for rating in log.rating.tolist()]
     return list(zip(log.ts_ms.tolist(), log.items, ratings, strict=True))

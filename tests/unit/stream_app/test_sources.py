@@ -11,8 +11,9 @@ import pytest
 from model_store.training.interactions import Interactions, ItemFacts, Log, assemble
 from stream_app.contracts.events import Click, Follow, Rating
 from stream_app.contracts.items import Item
+from stream_app.event_files import from_jsonl
 from stream_app.settings import Topics
-from stream_app.sources import Record, SourceError, from_interactions, from_jsonl, synthetic, topic_of
+from stream_app.sources import Record, SourceError, from_interactions, synthetic, topic_of
 
 CONTRACTS: dict[str, type[Click] | type[Follow] | type[Rating]] = {"click": Click, "follow": Follow, "rating": Rating}
 

@@ -182,13 +182,13 @@ DAMAGED = [b"x", state(3)[:-8], state(3) + bytes(8), b'{"event_id":"e1","user_id
 @pytest.mark.parametrize("batch", [1, 2, 100])
 def test_a_last_record_that_is_no_state_stops_the_worker_and_says_where(value: bytes, batch: int) -> None:
     states = restored((b"a", state(2)), (b"b", state(1)), (b"a", value), (b"c", state(1)), batch=batch)
-    with pytest.raises(StopWorker, match=r"g-state-changelog\[3\] offset 2, key b'a': .*give the key a tombstone"):
+    with pytest.raises(StopWorker, match=r"g-state-changelog\[3\] offset 2: .*give that record's key a tombstone"):
         states.restored(PARTITION, 4, generation=1)
 
 
 def test_all_damaged_users_are_counted() -> None:
     states = restored((b"a", b"x"), (b"b", state(1)), (b"b", b"?"), (b"c", state(1)))
-    with pytest.raises(StopWorker, match=r"offset 0, key b'a': .* \(1 more users in this partition\)"):
+    with pytest.raises(StopWorker, match=r"offset 0: .* \(1 more users in this partition\)"):
         states.restored(PARTITION, 4, generation=1)
 
 
@@ -202,7 +202,7 @@ def test_damage_is_healed_by_what_follows(better: bytes | None, batch: int) -> N
 
 def test_a_newer_codec_stops_the_worker_at_once() -> None:
     newer = (codec.NEWEST + 1).to_bytes(8, "little") + state(3)[8:]
-    with pytest.raises(StopWorker, match=r"g-state-changelog\[3\] offset 1, key b'a': the state .* upgrade"):
+    with pytest.raises(StopWorker, match=r"g-state-changelog\[3\] offset 1: the state .* upgrade"):
         restored((b"b", state(1)), (b"a", newer))
 
 

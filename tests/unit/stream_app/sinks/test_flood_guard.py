@@ -62,7 +62,7 @@ def test_clock_set_back_does_not_lose_the_count() -> None:
 
 def test_message_shows_what_is_wrong_and_where() -> None:
     latest = [Rejected(Reason.NOT_JSON, "truncated", Consumed())]
-    with pytest.raises(StopWorker, match=r"1 not_json; for example interest\.clicks\[3\] offset 42: truncated"):
+    with pytest.raises(StopWorker, match=r"1 not_json; for example interest\.clicks\[3\] offset 42\)"):
         guard(min_events=1).check(0.0, 1, 1, latest)
 
 
