@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 PREFIX = "INTEREST_"
-OTHERS = frozenset({"INTEREST_CONFIG", "INTEREST_SECRETS", "INTEREST_DATA"})
+OTHERS = frozenset({"INTEREST_CONFIG", "INTEREST_SECRETS", "INTEREST_KERNELS", "INTEREST_DATA"})
 """Variables that are read and are no settings: where settings lie, and where data sets."""
 
 # Kubernetes sets these for every service of the namespace, `interest-web` for example.
