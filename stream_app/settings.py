@@ -359,14 +359,21 @@ def _is_loopback(host: str) -> bool:
 
 
 class Web(Section):
-    """The pages. Beyond loopback only with a `token`, which clients send as `Authorization: Bearer ...`. `at_once`:
-    explanations that are made at a time; `idle_s`: how long a client may say nothing."""
+    """The pages. Beyond loopback only with a `token`, which clients send as `Authorization: Bearer ...` and people type
+    once. `at_once`: explanations that are made at a time; `idle_s`: how long a client may say nothing; `streams`: pages
+    that may be open at a time; `poll_ms`: how often Redis is looked at for them; `metrics_urls`: `/metrics` of workers,
+    trainer and catalogue service, for the system page; `what_if`: what its states are made from: `clicks` that reasons
+    in Redis name, or the user's own state out of the `changelog` in Kafka; `off`."""
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65_535)] = 9180
     token: SecretStr = SecretStr("")
     at_once: Positive = 64
     idle_s: PositiveFloat = 15.0
+    streams: Positive = 64
+    poll_ms: Annotated[int, Field(ge=250)] = 250
+    metrics_urls: tuple[str, ...] = ("http://127.0.0.1:9108/metrics",)
+    what_if: Literal["clicks", "changelog", "off"] = "clicks"
 
     @property
     def on_loopback(self) -> bool:
@@ -379,6 +386,14 @@ class Web(Section):
         if text and (len(text) < MIN_KEY_CHARACTERS or not text.isascii() or not text.isprintable() or " " in text):
             raise ValueError(f"a token has at least {MIN_KEY_CHARACTERS} characters of ASCII: openssl rand -hex 32")
         return token
+
+    @field_validator("metrics_urls")
+    @classmethod
+    def _are_urls(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
+        for one in urls:
+            if not one.startswith(("http://", "https://")):
+                raise ValueError(f"{one[:100]!r} is no http(s) URL: 'http://worker:9108/metrics' would be one")
+        return urls
 
     @model_validator(mode="after")
     def _guarded(self) -> Self:

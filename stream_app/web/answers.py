@@ -5,9 +5,10 @@ from collections.abc import Mapping
 import msgspec
 from aiohttp import web
 
+POLICY = "Content-Security-Policy"
 HEADERS = {
     "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    POLICY: "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
@@ -16,6 +17,14 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
+
+
+PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'; trusted-types 'none'"
+)
+"""Of what a browser shows: files of this origin and nothing else, and no text that becomes markup."""
 
 
 class Refusal(Exception):  # noqa: N818  # an answer, not a fault
@@ -35,5 +44,8 @@ def json_response(document: object, status: int = 200, headers: Mapping[str, str
 
 
 async def harden(_request: web.Request, response: web.StreamResponse) -> None:
-    """A signal of aiohttp: before an answer's head is sent."""
+    """A signal of aiohttp: before an answer's head is sent. Pages have a policy of their own."""
+    policy = response.headers.get(POLICY)
     response.headers.update(HEADERS)
+    if policy:
+        response.headers[POLICY] = policy
