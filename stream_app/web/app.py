@@ -15,6 +15,7 @@ from stream_app.web.explanation import ExplanationPage
 from stream_app.web.files import Files, Login
 from stream_app.web.live import LivePages
 from stream_app.web.metrics import WebMetrics
+from stream_app.web.what_if import WhatIf
 from stream_app.words.explainer import Explainer
 
 log = structlog.get_logger(__name__)
@@ -23,7 +24,9 @@ log = structlog.get_logger(__name__)
 BODY_BYTES = 16 << 10
 
 
-def app_of(settings: Settings, explainer: Explainer, live: LivePages, metrics: WebMetrics) -> web.Application:
+def app_of(
+    settings: Settings, explainer: Explainer, live: LivePages, what_if: WhatIf, metrics: WebMetrics
+) -> web.Application:
     """Every page; what they need is given, and closed by who gave it."""
     door, files = Door(settings.web), Files()
     middlewares = [_counted(metrics), _refusals(files), _guarded(door)]
@@ -45,6 +48,7 @@ def app_of(settings: Settings, explainer: Explainer, live: LivePages, metrics: W
         ("/metrics", "metrics", _exposed(metrics)),
     ):
         app.router.add_get(path, handler, name=name, allow_head=False)
+    app.router.add_post("/api/users/{id:[^/]+}/what-if", what_if.post, name="what_if")
     app.router.add_post("/login", login.enter)
     app.router.add_post("/logout", login.leave, name="logout")
     return app

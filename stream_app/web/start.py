@@ -21,6 +21,7 @@ from stream_app.web.streams import Streams
 from stream_app.web.system import System
 from stream_app.web.users import UsersOfLate
 from stream_app.web.watch import Watch
+from stream_app.web.what_if import WhatIf
 from stream_app.words.explainer import explaining
 
 log = structlog.get_logger(__name__)
@@ -48,8 +49,8 @@ async def _until_told(settings: Settings) -> None:
 async def serving(settings: Settings, metrics: WebMetrics | None = None) -> AsyncIterator[str]:
     """The pages on their port; the URL that they are at. Raises what `run_web` raises."""
     metrics = metrics or WebMetrics()
-    async with explaining(settings, metrics) as explainer, _living(settings, metrics) as (live, streams):
-        app = app_of(settings, explainer, live, metrics)
+    async with explaining(settings, metrics) as explainer, _living(settings, metrics) as (live, what_if, streams):
+        app = app_of(settings, explainer, live, what_if, metrics)
         app.on_shutdown.append(_ending(streams))
         # aiohttp's own log would quote requests, and requests name users.
         runner = web.AppRunner(
@@ -69,7 +70,7 @@ async def serving(settings: Settings, metrics: WebMetrics | None = None) -> Asyn
 
 
 @asynccontextmanager
-async def _living(settings: Settings, metrics: WebMetrics) -> AsyncIterator[tuple[LivePages, Streams]]:
+async def _living(settings: Settings, metrics: WebMetrics) -> AsyncIterator[tuple[LivePages, WhatIf, Streams]]:
     """What looks at Redis and at `/metrics` for open pages."""
     client = redis_client(settings)
     async with reader_of(settings) as reader:
@@ -79,15 +80,17 @@ async def _living(settings: Settings, metrics: WebMetrics) -> AsyncIterator[tupl
         scans = not settings.redis.cluster and not settings.pseudonym_key.get_secret_value()
         streams = Streams(settings.web.streams, metrics)
         pages = LivePages(watch, system, UsersOfLate(reader, client, scans), library, streams, _about(settings))
+        what_if = WhatIf(settings, reader, watch, library)
         tasks = [asyncio.create_task(one.run()) for one in (watch, system, library)]
         for task in tasks:
             task.add_done_callback(_told)
         try:
-            yield pages, streams
+            yield pages, what_if, streams
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.to_thread(what_if.close)
             await client.aclose()
 
 

@@ -119,3 +119,16 @@ export function glide(element, to, draw) {
   };
   element.motion = requestAnimationFrame(step);
 }
+
+/**
+ * A line after a list that is empty.
+ * @param {HTMLElement} list
+ * @param {boolean} is
+ * @param {string} text
+ */
+export function empty(list, is, text) {
+  const word = /** @type {HTMLElement | null} */ (list.nextElementSibling);
+  const there = word?.classList.contains("empty-line") ? word : null;
+  if (is && !there) list.after(el("p", { class: "empty-line" }, text));
+  if (!is) there?.remove();
+}

@@ -2,7 +2,7 @@
 
 import { still, svg } from "./dom.js";
 
-const HALF = 1.24;
+const HALF = 1.06;
 const TRAIL = 40;
 const COLOURS = 8;
 
@@ -28,15 +28,15 @@ const COLOURS = 8;
  * @param {number} [radius] of an item
  * @returns {Scatter}
  */
-export function scatter(label, before = [], radius = 0.011) {
+export function scatter(label, before = [], radius = 0.009) {
   const items = svg("g", { class: "map-items" });
   const line = svg("polyline", { class: "map-trail" });
   const steps = svg("g", { class: "map-steps" });
   const user = svg(
     "g",
     { class: "map-user", hidden: true },
-    svg("circle", { r: 0.055, class: "map-halo" }),
-    svg("circle", { r: 0.026, class: "map-dot" }),
+    svg("circle", { r: 5.5 * radius, class: "map-halo" }),
+    svg("circle", { r: 2.6 * radius, class: "map-dot" }),
   );
   const box = `${-HALF} ${-HALF} ${2 * HALF} ${2 * HALF}`;
   const element = svg("svg", { viewBox: box, class: "map", role: "img", "aria-label": label }, items, line, steps, user);
@@ -63,7 +63,7 @@ export function scatter(label, before = [], radius = 0.011) {
     user.style.transform = `translate(${place[0]}px, ${-place[1]}px)`;
     line.setAttribute("points", trail.map(([x, y]) => `${x},${-y}`).join(" "));
     steps.replaceChildren(
-      ...trail.slice(0, -1).map(([x, y], at) => svg("circle", { cx: x, cy: -y, r: 0.009, opacity: ((at + 1) / trail.length).toFixed(2) })),
+      ...trail.slice(0, -1).map(([x, y], at) => svg("circle", { cx: x, cy: -y, r: radius, opacity: ((at + 1) / trail.length).toFixed(2) })),
     );
   };
   const light = (/** @type {number | null} */ topic) => {

@@ -14,8 +14,8 @@ export function sparkline() {
   const values = [];
   const area = svg("path", { class: "spark-area" });
   const line = svg("path", { class: "spark-line" });
-  const end = svg("circle", { class: "spark-end", r: 2.5 });
-  const element = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, class: "spark", "aria-hidden": "true" }, area, line, end);
+  const end = svg("path", { class: "spark-end" });
+  const element = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, class: "spark", preserveAspectRatio: "none", "aria-hidden": "true" }, area, line, end);
   const add = (/** @type {number} */ value) => {
     values.push(value);
     if (values.length > MOST) values.shift();
@@ -23,8 +23,7 @@ export function sparkline() {
     const path = points.map(([x, y], place) => `${place ? "L" : "M"}${x.toFixed(1)} ${y.toFixed(1)}`).join("");
     line.setAttribute("d", path);
     area.setAttribute("d", `${path}L${points[points.length - 1][0].toFixed(1)} ${HEIGHT}L${points[0][0].toFixed(1)} ${HEIGHT}Z`);
-    end.setAttribute("cx", points[points.length - 1][0].toFixed(1));
-    end.setAttribute("cy", points[points.length - 1][1].toFixed(1));
+    end.setAttribute("d", `M${points[points.length - 1].map((one) => one.toFixed(1)).join(" ")}h0`);
   };
   return { element, add };
 }

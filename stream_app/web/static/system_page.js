@@ -54,7 +54,7 @@ export function systemPage({ main, tell, announce }) {
       figures.show(found);
       flow.show(found.flow, NARROW.matches);
       stages.show(found.flow.stages);
-      const lag = Object.entries(found.flow.lag);
+      const lag = named(found.flow.lag);
       const most = Math.max(...lag.map(([, value]) => value), 1);
       keyed(lags, lag, ([name]) => name, barRow, (row, [name, value]) => drawBar(row, name, value / most, count(value)));
       say(facts, `figures of the last ${found.window_s.toFixed(0)} s`);
@@ -68,6 +68,18 @@ export function systemPage({ main, tell, announce }) {
   NARROW.addEventListener("change", turn);
   const close = openStream("/api/system/events", { system: show }, tell);
   return () => (close(), NARROW.removeEventListener("change", turn));
+}
+
+/**
+ * By topic, without what all their names begin with.
+ * @param {Record<string, number>} lag
+ * @returns {[string, number][]}
+ */
+function named(lag) {
+  const parts = Object.keys(lag).sort().map((name) => name.split("."));
+  let same = 0;
+  while (parts.length > 1 && parts.every((one) => one.length > same + 1 && one[same] === parts[0][same])) same += 1;
+  return parts.map((one) => [one.slice(same).join("."), lag[one.join(".")]]);
 }
 
 function figureRow() {

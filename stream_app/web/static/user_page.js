@@ -1,6 +1,6 @@
 /** The user page: who somebody is now, and why they are shown what they are shown. */
 
-import { el, keyed, say } from "./dom.js";
+import { el, empty, keyed, say } from "./dom.js";
 import { radar } from "./radar.js";
 import { scatter } from "./scatter.js";
 import { sparkline } from "./sparkline.js";
@@ -71,20 +71,21 @@ function portraitPage({ user, about, announce }) {
   const facts = el("p", { class: "facts" });
   const topics = el("ol", { class: "bars" });
   const dimensions = el("div", { class: "dimensions" });
-  const web = radar(SERIES, "How far the interest and its dimensions lean to each topic; the same is told in the lists beside it");
+  const web = radar(SERIES, "How far the interest and its dimensions lean to each topic; the lists beside it tell the same");
+  const scale = el("p", { class: "soft small centred" }, "The whole by the topics’ weights, a dimension by its cosine with their items; each to its own largest.");
   const windows = windowsTable();
   const recommended = el("ol", { class: "offers" });
   const clicked = el("ul", { class: "clicked" });
   const words = inWords(user);
-  const place = scatter("Where the user lies among the items", [], 0.014);
+  const place = scatter("Where the user lies among the items", [], 0.013);
   const whatifs = whatIf(user, about.what_if);
   const cards = {
     topics: card("Topics", "what the user is interested in now", topics),
     dimensions: card("Dimensions", "how much each agrees with the whole, and where it leans", dimensions),
-    radar: card("Radar", "lean to each topic", legend(), web.element),
+    radar: card("Radar", "lean to each topic", legend(), web.element, scale),
     windows: card("Windows", "up to the last event; lines are since this page was opened", windows.element),
     recommended: card("Recommended now", "", recommended),
-    map: card("Map", "nearby items are liked by the same people", place.element, el("p", { class: "small" }, el("a", { href: `#/map/${encodeURIComponent(user)}` }, "Open the map"))),
+    map: card("Map", "in the middle of the 24 items that are closest", place.element, el("p", { class: "small" }, el("a", { href: `#/map/${encodeURIComponent(user)}` }, "Open the map"))),
     clicked: card("Clicked of late", "as far as reasons name it", clicked),
     words: words.element,
     whatif: whatifs.element,
@@ -93,7 +94,13 @@ function portraitPage({ user, about, announce }) {
     "div",
     {},
     el("div", { class: "headline" }, el("h1", {}, user), facts),
-    el("div", { class: "grid" }, ...Object.entries(cards).map(([name, one]) => (one.classList.add(`at-${name}`), one))),
+    el(
+      "div",
+      { class: "portrait" },
+      el("div", { class: "thirds" }, cards.topics, cards.dimensions, cards.radar),
+      el("div", { class: "column" }, cards.recommended, cards.whatif),
+      el("div", { class: "column" }, cards.windows, cards.map, cards.clicked, cards.words),
+    ),
   );
   /** @type {any} */
   let latest;
@@ -215,18 +222,6 @@ function drawOffer(row, item) {
 }
 
 /**
- * @param {HTMLElement} list
- * @param {boolean} is
- * @param {string} text
- */
-export function empty(list, is, text) {
-  const word = /** @type {HTMLElement | null} */ (list.nextElementSibling);
-  const there = word?.classList.contains("empty-line") ? word : null;
-  if (is && !there) list.after(el("p", { class: "empty-line" }, text));
-  if (!is) there?.remove();
-}
-
-/**
  * The user's heaviest topics, in the order of the alphabet, so that they stay where they are while weights move. They
  * change only when one of the first three is not among them.
  * @param {any} found
@@ -246,13 +241,18 @@ export function axesOf(found, before) {
  * @returns {Record<string, number[]>}
  */
 export function seriesOf(found, axes) {
-  if (!found.radar) {
-    const weights = new Map(found.topics);
-    const most = Math.max(...found.topics.map((/** @type {any} */ topic) => topic[1]), 1e-9);
-    return { vector: axes.map((name) => (weights.get(name) ?? 0) / most) };
-  }
+  const weights = new Map(found.topics);
+  const whole = { vector: scaled(axes.map((name) => weights.get(name) ?? 0)) };
+  if (!found.radar) return whole;
   const at = axes.map((name) => found.radar.topics.indexOf(name));
-  return Object.fromEntries(Object.entries(found.radar.series).map(([name, values]) => [name, at.map((place) => values[place] ?? 0)]));
+  const dimensions = Object.entries(found.radar.series).filter(([name]) => name !== "vector");
+  return { ...Object.fromEntries(dimensions.map(([name, values]) => [name, scaled(at.map((place) => values[place] ?? 0))])), ...whole };
+}
+
+/** @param {number[]} values */
+function scaled(values) {
+  const most = Math.max(...values, 1e-9);
+  return values.map((value) => value / most);
 }
 
 function legend() {

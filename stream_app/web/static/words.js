@@ -7,7 +7,7 @@ const short = new Intl.NumberFormat("en", { notation: "compact", maximumFraction
 export const count = (value) => (Math.abs(value) < 100_000 ? whole.format(Math.round(value)) : short.format(value));
 
 /** @param {number} share 0..1 */
-export const percent = (share) => `${(100 * share).toFixed(share < 0.0995 ? 1 : 0)} %`;
+export const percent = (share) => `${(100 * share).toFixed(share < 0.0995 ? 1 : 0)}%`;
 
 /** @param {number | null | undefined} perSecond */
 export function rate(perSecond) {
