@@ -2,7 +2,7 @@
 
 import { glide, svg } from "./dom.js";
 
-const SIZE = 420;
+const SIZE = 460;
 const CENTRE = SIZE / 2;
 const REACH = 128;
 const RINGS = [0.25, 0.5, 0.75, 1];
@@ -24,8 +24,8 @@ export function radar(names, label) {
   const shapes = names.map((name) => svg("polygon", { class: `radar-shape ${name}` }));
   const element = svg(
     "svg",
-    { viewBox: `0 0 ${SIZE} ${SIZE - 40}`, role: "img", "aria-label": label, class: "radar" },
-    svg("g", { transform: "translate(0 -20)" }, grid, ...shapes, texts),
+    { viewBox: `0 0 ${SIZE} ${SIZE - 120}`, role: "img", "aria-label": label, class: "radar" },
+    svg("g", { transform: "translate(0 -60)" }, grid, ...shapes, texts),
   );
   let drawn = "";
   const show = (/** @type {string[]} */ axes, /** @type {Record<string, number[]>} */ series) => {

@@ -33,6 +33,7 @@ export function duration(seconds) {
 export function ago(ms, nowMs) {
   const seconds = Math.max(0, (nowMs - ms) / 1000);
   if (seconds < 1.5) return "just now";
+  if (seconds < 10) return `${Math.round(seconds)} s ago`;
   if (seconds < 365 * 86_400) return `${duration(Math.round(seconds))} ago`;
   return `on ${new Date(ms).toISOString().slice(0, 10)}`;
 }
