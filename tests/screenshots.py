@@ -1,7 +1,7 @@
 """The pictures of the README, from a page that is being served, of a user with something to show.
 
-    interest demo --scenario news &
-    python -m tests.screenshots http://127.0.0.1:9180 deploy/images
+interest demo --scenario news &
+python -m tests.screenshots http://127.0.0.1:9180 deploy/images
 """
 
 import time

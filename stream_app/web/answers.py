@@ -27,6 +27,11 @@ PAGE_POLICY = (
 """Of what a browser shows: files of this origin and nothing else, and no text that becomes markup."""
 
 
+OUTCOME = web.RequestKey("outcome", str)
+"""A word for a metric's label; `answered` where nobody sets it."""
+IS_STREAM = web.RequestKey("is_stream", bool)
+
+
 class Refusal(Exception):  # noqa: N818  # an answer, not a fault
     """An answer that is not what was asked for. `outcome`: a word for programs and for a metric's label."""
 

@@ -9,7 +9,7 @@ from aiohttp.typedefs import Handler, Middleware
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
 from stream_app.settings import Settings
-from stream_app.web.answers import Refusal, harden, json_response
+from stream_app.web.answers import IS_STREAM, OUTCOME, Refusal, harden, json_response
 from stream_app.web.door import Door
 from stream_app.web.explanation import ExplanationPage
 from stream_app.web.files import Files, Login
@@ -84,14 +84,14 @@ async def _answered(request: web.Request, handler: Handler) -> web.StreamRespons
     try:
         return await handler(request)
     except Refusal as refusal:
-        request["outcome"] = refusal.outcome
+        request[OUTCOME] = refusal.outcome
         return refusal.response()
     except web.HTTPException as error:
-        request["outcome"] = {404: "not_found", 413: "too_large"}.get(error.status, "bad_request")
+        request[OUTCOME] = {404: "not_found", 413: "too_large"}.get(error.status, "bad_request")
         allowed = {name: value for name, value in error.headers.items() if name == "Allow"}
-        return json_response({"error": request["outcome"], "says": error.reason}, error.status, allowed)
+        return json_response({"error": request[OUTCOME], "says": error.reason}, error.status, allowed)
     except Exception as error:
-        request["outcome"] = "failed"
+        request[OUTCOME] = "failed"
         where = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
         log.error("a page failed", error=type(error).__name__, where=where[-3:])
         return json_response({"error": "failed", "says": "this is a defect; the log says where"}, 500)
@@ -111,8 +111,8 @@ def _counted(metrics: WebMetrics) -> Middleware:
     async def count(request: web.Request, handler: Handler) -> web.StreamResponse:
         page, started_s = request.match_info.route.name or "other", time.perf_counter()
         response = await handler(request)
-        metrics.pages.labels(page, request.get("outcome", "answered")).inc()
-        if "stream" not in request:  # that is as long as a person looks on
+        metrics.pages.labels(page, request.get(OUTCOME, "answered")).inc()
+        if IS_STREAM not in request:  # that is as long as a person looks on
             metrics.seconds.labels(page).observe(time.perf_counter() - started_s)
         return response
 

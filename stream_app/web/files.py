@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from aiohttp import hdrs, web
 
-from stream_app.web.answers import PAGE_POLICY, POLICY
+from stream_app.web.answers import OUTCOME, PAGE_POLICY, POLICY
 from stream_app.web.door import COOKIE, COOKIE_S, LOGIN, Door
 
 _TYPES = {
@@ -69,7 +69,7 @@ class Login:
         form = await request.post()
         typed = form.get("token")
         if not self._door.asks or not isinstance(typed, str) or not self._door.is_token(typed):
-            request["outcome"] = "wrong_token"
+            request[OUTCOME] = "wrong_token"
             return web.Response(status=303, headers={hdrs.LOCATION: f"{LOGIN}?wrong"})
         response = web.Response(status=303, headers={hdrs.LOCATION: "/"})
         response.set_cookie(

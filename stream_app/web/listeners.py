@@ -31,7 +31,8 @@ class Listener:
     async def take(self, patience_s: float) -> Message | None:
         """The latest message that was not taken yet; None if none comes for so long."""
         try:
-            await asyncio.wait_for(self._news.wait(), patience_s)
+            if not self._news.is_set():  # or no patience would be too little for what is there already
+                await asyncio.wait_for(self._news.wait(), patience_s)
         except TimeoutError:
             return None
         self._news.clear()

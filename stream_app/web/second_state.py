@@ -208,7 +208,7 @@ def clicked(record: Records, model: InterestModel, items: Sequence[str], now_ms:
         kind=np.full(len(items), Kind.CLICK, np.int8),
         offset=first + np.arange(len(items), dtype=np.int64),
         ts_ms=np.full(len(items), max(now_ms, int(record["erased_at_ms"][0]) + 1), np.int64),
-        event=_FIRST_ID + np.arange(len(items), dtype=np.uint64),
+        event=_FIRST_ID + np.uint64(first) + np.arange(len(items), dtype=np.uint64),
         item=hash_ids(list(items)).hash,
         value=np.zeros(len(items), np.float32),
         region=np.zeros(len(items), np.uint8),

@@ -5,7 +5,7 @@ import asyncio
 import msgspec
 from aiohttp import hdrs, web
 
-from stream_app.web.answers import Refusal
+from stream_app.web.answers import IS_STREAM, Refusal
 from stream_app.web.listeners import Listener, Message
 from stream_app.web.metrics import WebMetrics
 
@@ -32,7 +32,7 @@ class Streams:
         if self._free <= 0:
             raise Refusal(503, "busy", "too many pages are open at once", {hdrs.RETRY_AFTER: "5"})
         self._free -= 1
-        request["stream"] = True
+        request[IS_STREAM] = True
         try:
             with self._metrics.streams.track_inprogress():
                 return await self._served(request, listener)

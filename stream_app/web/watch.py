@@ -22,6 +22,7 @@ AWAY_S = 1.0
 _USERS, _CLICKS = 1_000, 20
 
 Stand = tuple[int, int, int]
+_UNREADABLE: Stand = (0, 0, 0)
 
 
 class Clicked:
@@ -84,21 +85,24 @@ class Watch:
     async def look(self) -> None:
         """Tell of all who changed since they were told of. Raises `redis.RedisError`."""
         users = self.audience.keys()
+        if not users:
+            self._told.clear()
+            self._somebody.clear()
+            return
         found = await self._read(users)
-        changed = [user for user in users if user not in self._told or self._told[user] != _stand(found.get(user))]
+        stands = {user: _stand(found[user]) if user in found else None for user in users}
+        changed = [user for user in users if user not in self._told or self._told[user] != stands[user]]
         new = [interest for user in changed if isinstance(interest := found.get(user), Interest)]
         for message in await self._portraits(new):
             self.audience.tell(message.data["user"], message)
         for user in changed:
-            self._told[user] = _stand(found.get(user))
+            self._told[user] = stands[user]
             if user not in found:
                 self.clicked.forget(user)
                 self.audience.tell(user, Message("unknown", {"user": user}))
             elif found[user] is None:
                 self.audience.tell(user, Message("unreadable", {"user": user}))
         self._told = {user: stand for user, stand in self._told.items() if user in self.audience}
-        if not len(self.audience):
-            self._somebody.clear()
 
     async def _read(self, users: list[str]) -> dict[str, Interest | None]:
         """None for one whose hash no worker wrote; those whom Redis does not have are left out."""
@@ -160,5 +164,5 @@ class _Listening:
         self._open.__exit__(None, None, None)
 
 
-def _stand(interest: Interest | None) -> Stand | None:
-    return (interest.generation, interest.version, interest.updated_at_ms) if interest else None
+def _stand(interest: Interest | None) -> Stand:
+    return (interest.generation, interest.version, interest.updated_at_ms) if interest else _UNREADABLE

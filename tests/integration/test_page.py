@@ -17,6 +17,8 @@ from stream_app.client import InterestReader
 from stream_app.local import LocalKafka, LocalValkey
 from stream_app.settings import Redis, Settings, Web
 from stream_app.web.portrait import cosine
+from stream_app.web.second_state import Engine
+from stream_app.web.what_if_process import Question
 from tests.bench.ground import Broker, unique
 from tests.bench.model import TOPICS, catalogue_model
 from tests.failure.crew import Member, make_topics, member_settings
@@ -191,18 +193,16 @@ def written_of(service: Neighbour, user: str) -> object:
     return held, Broker(kafka.bootstrap).ends(names)
 
 
-def test_from_the_clicks_alone_that_reasons_name(worker: Member, service: Neighbour) -> None:
+def test_from_the_clicks_alone_that_reasons_name(worker: Member) -> None:
     user = new_user()
-    for item in ("i1", "i2", "i3"):
-        service.send("click", user, item_id=item)
-    service.events_of(user, 3)
-    with Pages(web_of(worker.settings, what_if="clicks")) as pages:
-        with stream(events_of(pages, user)) as events:
-            named = events.until("interest", lambda one: one["clicked"])["clicked"]
-        found = what_if(pages, user, add=["i9"])
-    assert (found["basis"], found["version"]) == ("clicks", 0)
-    assert {one["id"] for one in found["clicks"]} <= {one["id"] for one in named}
-    assert found["cosine"] < 1
+    engine = Engine(web_of(worker.settings, what_if="clicks"))
+    asked = Question(user, 1, ("i1", "unknown", "i3"), now_ms(), add=("i9",), without=("i1",))
+    found = engine.answer(asked)
+    assert (found.basis, found.version) == ("clicks", 0)
+    assert found.clicks == ("i3", None, "i1")
+    other = engine.answer(Question(user, 1, ("unknown", "i3", "i9"), asked.now_ms))
+    np.testing.assert_allclose(found.after.vectors["vector"], other.before.vectors["vector"], atol=1e-4)
+    assert cosine(found.before.vectors["vector"], found.after.vectors["vector"]) < 0.9999
 
 
 @pytest.mark.parametrize(
@@ -233,7 +233,7 @@ def test_redis_goes_and_comes_back_under_an_open_page(worker: Member, tmp_path: 
             valkey.kill()
             assert events.until("away") == {"what": "Redis"}
             assert ask(f"{pages.url}/api/users")[0] == 503
-            valkey.start()
+            valkey.restart()
             town.user(user, {"War": 1.0}, version=5)
             assert events.until("interest")["topics"][0][0] == "War"
 

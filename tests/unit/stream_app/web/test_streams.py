@@ -33,7 +33,7 @@ def test_who_does_not_read_is_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> Non
             async with asyncio.timeout(60):
                 while not metrics.dropped._value.get():
                     listener.put(Message("interest", "x" * 1_000_000))
-                    await asyncio.sleep(0)
+                    await asyncio.sleep(0.01)
         await runner.cleanup()
         return True
 
