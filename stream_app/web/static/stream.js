@@ -1,6 +1,7 @@
 /** Server-sent events that come again by themselves, and say how they are. */
 
 const AGAIN_MS = 3000;
+const HIDDEN_MS = 60_000;
 
 /**
  * @param {string} path
@@ -36,10 +37,18 @@ export function openStream(path, handlers, tell) {
     tell(status === 200 ? "full" : "waiting");
     timer = window.setTimeout(open, AGAIN_MS);
   };
+  // Nobody sees a hidden tab: it lets go of its stream after a minute, and takes it up again when it is looked at.
+  const rest = () => {
+    clearTimeout(timer);
+    if (document.hidden) timer = window.setTimeout(() => (source?.close(), tell("waiting")), HIDDEN_MS);
+    else if (source?.readyState === EventSource.CLOSED) open();
+  };
+  document.addEventListener("visibilitychange", rest);
   open();
   return () => {
     ended = true;
     clearTimeout(timer);
+    document.removeEventListener("visibilitychange", rest);
     source?.close();
   };
 }

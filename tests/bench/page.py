@@ -1,0 +1,102 @@
+"""What open pages cost a worker: blocks of seconds with and without them, in turn, while events flow.
+
+    interest demo --rate 500 &
+    python -m tests.bench.page http://127.0.0.1:METRICS/metrics http://127.0.0.1:9180
+
+The worker's port stands on the system page. In turn, so that what else goes on on the machine meets both alike.
+"""
+
+import threading
+import time
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from typing import Annotated
+from urllib.parse import quote
+from urllib.request import urlopen
+
+import numpy as np
+import typer
+
+from stream_app.web.scrape import Look, Span, parsed
+from tests.bench.report import console
+from tests.pages import ask
+
+SETTLE_S = 2.0
+
+
+@dataclass
+class Side:
+    """Blocks of one kind."""
+
+    spans: list[Span] = field(default_factory=list)
+
+    def line(self) -> str:
+        p50, p99 = (
+            np.median([one for one in column if one]) for column in zip(*map(_latency, self.spans), strict=True)
+        )
+        return f"{self.events_per_second:,.0f} events/s, p50 {1e3 * p50:.1f} ms, p99 {1e3 * p99:.1f} ms, {self.cpu_us:.0f} µs of CPU an event"
+
+    @property
+    def events_per_second(self) -> float:
+        return float(np.median([span.rate("interest_events_total") for span in self.spans]))
+
+    @property
+    def cpu_us(self) -> float:
+        """Median over blocks of the worker's CPU time by event."""
+        each = [span.rate("process_cpu_seconds_total") / span.rate("interest_events_total") for span in self.spans]
+        return 1e6 * float(np.median(each))
+
+
+def main(
+    metrics: Annotated[str, typer.Argument(help="A worker's /metrics.")],
+    page: Annotated[str, typer.Argument(help="Where the page is.")],
+    streams: Annotated[int, typer.Option(help="Open pages.")] = 20,
+    rounds: Annotated[int, typer.Option(help="Blocks of each kind.")] = 8,
+    seconds: Annotated[float, typer.Option(help="Of a block.")] = 6.0,
+) -> None:
+    """Print both sides, and the ratio of the worker's CPU time by event."""
+    without, with_pages = Side(), Side()
+    for _ in range(rounds):
+        without.spans.append(_block(metrics, seconds))
+        with ExitStack() as stack:
+            _open(stack, page, streams)
+            with_pages.spans.append(_block(metrics, seconds))
+    console.print(f"without open pages: {without.line()}")
+    console.print(f"with {streams} of them: {with_pages.line()}")
+    console.print(f"CPU time by event, with to without: {with_pages.cpu_us / without.cpu_us:.3f}")
+
+
+def _block(metrics: str, seconds: float) -> Span:
+    time.sleep(SETTLE_S)
+    first = _look(metrics)
+    time.sleep(seconds)
+    return Span(first, _look(metrics))
+
+
+def _look(metrics: str) -> Look:
+    with urlopen(metrics, timeout=10) as answer:
+        return parsed(answer.read().decode(), time.monotonic())
+
+
+def _latency(span: Span) -> list[float | None]:
+    return span.quantiles("interest_event_to_redis_seconds", (0.5, 0.99))
+
+
+def _open(stack: ExitStack, page: str, streams: int) -> None:
+    """Half of them users', the rest the system's, each read as it comes."""
+    _, found = ask(f"{page}/api/users")
+    users = [one["user"] for one in found["users"]]
+    for number in range(streams):
+        path = f"/api/users/{quote(users[number % len(users)], safe='')}/events" if number % 2 else "/api/system/events"
+        answer = stack.enter_context(urlopen(page + path, timeout=30))
+        threading.Thread(target=_drain, args=(answer,), daemon=True).start()
+
+
+def _drain(answer: object) -> None:
+    with suppress(Exception):
+        for _ in answer:  # type: ignore[attr-defined]
+            pass
+
+
+if __name__ == "__main__":
+    typer.run(main)
