@@ -31,10 +31,10 @@ class Side:
     spans: list[Span] = field(default_factory=list)
 
     def line(self) -> str:
-        p50, p99 = (
-            np.median([one for one in column if one]) for column in zip(*map(_latency, self.spans), strict=True)
-        )
-        return f"{self.events_per_second:,.0f} events/s, p50 {1e3 * p50:.1f} ms, p99 {1e3 * p99:.1f} ms, {self.cpu_us:.0f} µs of CPU an event"
+        seen = [[one for one in column if one is not None] for column in zip(*map(_latency, self.spans), strict=True)]
+        p50_ms, p99_ms = (1_000 * float(np.median(column)) for column in seen)
+        rate, cpu = f"{self.events_per_second:,.0f} events/s", f"{self.cpu_us:.0f} µs of CPU an event"
+        return f"{rate}, p50 {p50_ms:.1f} ms, p99 {p99_ms:.1f} ms, {cpu}"
 
     @property
     def events_per_second(self) -> float:
