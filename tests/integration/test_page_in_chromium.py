@@ -38,6 +38,9 @@ def worker(
     model = catalogue_model(folder / "models", 40, topics=(HOSTILE, *(f"topic {number}" for number in range(18))))
     settings = member_settings(kafka.bootstrap, url, model, unique("chromium"), folder)
     make_topics(settings)
+    town = Town(settings)  # which says that another model serves, until the worker says which
+    town.items(bad=HOSTILE)
+    town.user(HOSTILE_USER, {"Drama": 1.0}, recommended("bad", HOSTILE, "bad"))
     with Member(settings, folder / "worker.log", nursery) as member:
         member.wait_ready()
         yield member
@@ -62,10 +65,7 @@ def user(service: Neighbour) -> str:
 
 
 @pytest.fixture(scope="module")
-def pages(worker: Member, service: Neighbour) -> Iterator[Pages]:
-    town = Town(worker.settings)
-    town.items(bad=HOSTILE)
-    town.user(HOSTILE_USER, {"Drama": 1.0}, recommended("bad", HOSTILE, "bad"))
+def pages(worker: Member) -> Iterator[Pages]:
     with Pages(of_web(worker.settings)) as served:
         yield served
 
