@@ -5,14 +5,14 @@ from collections.abc import Mapping
 import msgspec
 from aiohttp import web
 
-POLICY = "Content-Security-Policy"
+POLICY, REFERRER = "Content-Security-Policy", "Referrer-Policy"
 HEADERS = {
     "Cache-Control": "no-store",
     POLICY: "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
-    "Referrer-Policy": "no-referrer",
+    REFERRER: "no-referrer",
     "Server": "interest",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -50,7 +50,5 @@ def json_response(document: object, status: int = 200, headers: Mapping[str, str
 
 async def harden(_request: web.Request, response: web.StreamResponse) -> None:
     """A signal of aiohttp: before an answer's head is sent. Pages have a policy of their own."""
-    policy = response.headers.get(POLICY)
-    response.headers.update(HEADERS)
-    if policy:
-        response.headers[POLICY] = policy
+    own = {name: response.headers[name] for name in (POLICY, REFERRER) if name in response.headers}
+    response.headers.update({**HEADERS, **own})

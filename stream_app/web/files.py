@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from aiohttp import hdrs, web
 
-from stream_app.web.answers import OUTCOME, PAGE_POLICY, POLICY
+from stream_app.web.answers import OUTCOME, PAGE_POLICY, POLICY, REFERRER
 from stream_app.web.door import COOKIE, COOKIE_S, LOGIN, Door
 
 _TYPES = {
@@ -46,7 +46,8 @@ class Files:
 
     def _answer(self, name: str, status: int = 200) -> web.Response:
         file = self._files[name]
-        headers = {POLICY: PAGE_POLICY}
+        # With "no-referrer" a browser would not say either that the login form is of this origin.
+        headers = {POLICY: PAGE_POLICY, REFERRER: "same-origin"}
         return web.Response(
             body=file.body, status=status, headers=headers, content_type=file.content_type, charset="utf-8"
         )

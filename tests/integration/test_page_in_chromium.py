@@ -259,7 +259,7 @@ def test_the_token_is_typed_once(tab: Callable[..., Tab], worker: Member, user: 
         page.locator(".bars .bar").first.wait_for()
         page.get_by_role("button", name="Log out").click()
         page.get_by_label("Token").wait_for()
-        one.wrong[:] = [said for said in one.wrong if "401" not in said]  # Chromium tells of the first answer
+        one.wrong[:] = [said for said in one.wrong if "401 (Unauthorized)" not in said]  # of the first answer
 
 
 # -- for people who hear it, or see little

@@ -94,7 +94,7 @@ function row() {
  */
 function draw(element, one, page, now) {
   const link = /** @type {HTMLAnchorElement} */ (element.firstElementChild);
-  link.hash = `#/${page}/${encodeURIComponent(one.user)}`;
+  link.href = `#/${page}/${encodeURIComponent(one.user)}`;
   const [who, likes, when] = link.children;
   say(who, one.user);
   say(likes, one.topics.map(([/** @type {string} */ name, /** @type {number} */ weight]) => `${name} ${percent(weight)}`).join(", "));
