@@ -15,7 +15,7 @@ from PIL import Image
 
 from tests.pages import ask, chromium
 
-LONG_MS, LIVE_S = 60_000, 12.0
+LONG_MS, LIVE_S = 180_000, 12.0
 COLOURS = 200
 DESK, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
 

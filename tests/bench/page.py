@@ -6,14 +6,17 @@
 The worker's port stands on the system page. In turn, so that what else goes on on the machine meets both alike.
 """
 
+import asyncio
 import threading
 import time
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Annotated
 from urllib.parse import quote
 from urllib.request import urlopen
 
+import aiohttp
 import numpy as np
 import typer
 
@@ -58,8 +61,7 @@ def main(
     without, with_pages = Side(), Side()
     for _ in range(rounds):
         without.spans.append(_block(metrics, seconds))
-        with ExitStack() as stack:
-            _open(stack, page, streams)
+        with _open(page, streams):
             with_pages.spans.append(_block(metrics, seconds))
     console.print(f"without open pages: {without.line()}")
     console.print(f"with {streams} of them: {with_pages.line()}")
@@ -82,19 +84,33 @@ def _latency(span: Span) -> list[float | None]:
     return span.quantiles("interest_event_to_redis_seconds", (0.5, 0.99))
 
 
-def _open(stack: ExitStack, page: str, streams: int) -> None:
+@contextmanager
+def _open(page: str, streams: int) -> Iterator[None]:
     """Half of them users', the rest the system's, each read as it comes."""
     _, found = ask(f"{page}/api/users")
-    users = [one["user"] for one in found["users"]]
-    for number in range(streams):
-        path = f"/api/users/{quote(users[number % len(users)], safe='')}/events" if number % 2 else "/api/system/events"
-        answer = stack.enter_context(urlopen(page + path, timeout=30))
-        threading.Thread(target=_drain, args=(answer,), daemon=True).start()
+    users = [quote(one["user"], safe="") for one in found["users"]]
+    paths = [f"/api/users/{users[at % len(users)]}/events" if at % 2 else "/api/system/events" for at in range(streams)]
+    loop = asyncio.new_event_loop()
+    reading = loop.create_task(_read([page + path for path in paths]))
+    thread = threading.Thread(target=lambda: loop.run_until_complete(asyncio.wait([reading])))
+    thread.start()
+    try:
+        yield
+    finally:
+        loop.call_soon_threadsafe(reading.cancel)
+        thread.join()
+        loop.close()
 
 
-def _drain(answer: object) -> None:
-    with suppress(Exception):
-        for _ in answer:  # type: ignore[attr-defined]
+async def _read(urls: list[str]) -> None:
+    timeout = aiohttp.ClientTimeout(total=None)
+    async with aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(limit=0)) as client:
+        await asyncio.gather(*(_drain(client, url) for url in urls))
+
+
+async def _drain(client: aiohttp.ClientSession, url: str) -> None:
+    async with client.get(url) as answer:
+        async for _ in answer.content.iter_any():
             pass
 
 
