@@ -16,8 +16,8 @@ from PIL import Image
 from tests.pages import ask, chromium
 
 LONG_MS, LIVE_S = 180_000, 12.0
-COLOURS = 200
-DESK, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
+COLOURS = 256
+DESK, TALL, PHONE = {"width": 1280, "height": 900}, {"width": 1280, "height": 1330}, {"width": 360, "height": 740}
 
 
 def main(
@@ -30,7 +30,8 @@ def main(
     user = user or max(found["users"], key=lambda one: one["events"])["user"]
     with chromium() as browser:
         for name, path, scheme, size, act in (
-            ("page-light", f"/#/user/{quote(user, safe='')}", "light", DESK, _wonder),
+            ("page-light", f"/#/user/{quote(user, safe='')}", "light", TALL, _wait),
+            ("page-what-if", f"/#/user/{quote(user, safe='')}", "light", DESK, _wonder),
             ("page-dark", f"/#/user/{quote(user, safe='')}", "dark", DESK, _wait),
             ("page-phone", f"/#/user/{quote(user, safe='')}", "light", PHONE, _wait),
             ("page-map", f"/#/map/{quote(user, safe='')}", "light", DESK, _wait),
@@ -47,7 +48,10 @@ def _shoot(browser: Any, url: str, file: Path, scheme: str, size: dict[str, int]
     page.locator("#link[data-state=live]").wait_for()
     act(page)
     page.evaluate("scrollTo(0, 0)")  # or the head, which stays in sight, would lie in the middle
-    page.screenshot(path=file, full_page=size is DESK)
+    if act is _wonder:
+        page.get_by_role("region", name="What would change if").screenshot(path=file)
+    else:
+        page.screenshot(path=file, full_page=size is DESK)
     context.close()
     _shrink(file)
     print(f"{file}: {file.stat().st_size / 1000:.0f} kB")  # noqa: T201
@@ -56,7 +60,7 @@ def _shoot(browser: Any, url: str, file: Path, scheme: str, size: dict[str, int]
 def _shrink(file: Path) -> None:
     """To the colours that it has, more or less."""
     with Image.open(file) as picture:
-        fewer = picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
+        fewer = picture.convert("RGB").quantize(COLOURS, kmeans=3, dither=Image.Dither.NONE)
     fewer.save(file, optimize=True)
 
 
@@ -70,7 +74,7 @@ def _wonder(page: Any) -> None:
     page.locator(".whatif").wait_for()
     page.locator(".chip[data-does='take away']").first.click()
     page.get_by_text("The interest turns by").wait_for()
-    time.sleep(LIVE_S)
+    time.sleep(1)
 
 
 if __name__ == "__main__":
