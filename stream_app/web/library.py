@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 import numpy as np
 import structlog
 from redis import RedisError
+from redis.exceptions import NoPermissionError
 
 from model_store.items import load_items
 from model_store.manifest import ModelError
@@ -103,6 +104,12 @@ class Library:
     async def _item_ids(self) -> list[str]:
         if self._settings.redis.cluster:
             return []
+        try:
+            return await self._scanned()
+        except NoPermissionError:
+            return []  # then the model's files tell
+
+    async def _scanned(self) -> list[str]:
         found: dict[bytes, None] = {}
         cursor, rounds = 0, 0
         while len(found) < MOST_ITEMS and rounds < 20 * MOST_ITEMS // _SCAN_KEYS:
