@@ -14,8 +14,7 @@ def lets_in(door: Door, cookie: str, path: str = "/api/users") -> bool:
     try:
         door.check(make_mocked_request("GET", path, headers={"Cookie": f"{COOKIE}={cookie}", "Host": "pages.example"}))
     except Refusal as refusal:
-        assert refusal.status == 401
-        return False
+        return refusal.status != 401
     return True
 
 
