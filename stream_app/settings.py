@@ -961,7 +961,8 @@ class Web(Section):
     """
 
     token: SecretStr = SecretStr("")
-    """What clients send as `Authorization: Bearer ...`, 32 characters at least; empty: loopback only.
+    """What clients send as `Authorization: Bearer ...` and people type once, 32 characters at least; empty: loopback
+    only.
 
     `host` is not loopback: `openssl rand -hex 32`.
     """
@@ -978,6 +979,31 @@ class Web(Section):
     Clients are far away.
     """
 
+    streams: Positive = 64
+    """Pages that may be open at a time; more are answered with 503.
+
+    More people look at once; each costs a connection.
+    """
+
+    poll_ms: Annotated[int, Field(ge=250)] = 250
+    """Milliseconds between two looks at Redis for all open pages together.
+
+    Longer where Redis is busy or far away.
+    """
+
+    metrics_urls: tuple[str, ...] = ("http://127.0.0.1:9108/metrics",)
+    """`/metrics` of workers, trainer and catalogue service, for the system page, as JSON.
+
+    They run elsewhere, or there are several.
+    """
+
+    what_if: Literal["clicks", "changelog", "off"] = "clicks"
+    """What "what would change if" begins with: `clicks`, those that reasons in Redis name; `changelog`, the user's own
+    state, read out of Kafka on request; `off`, nothing.
+
+    `changelog` is exact, and needs Kafka.
+    """
+
     @property
     def on_loopback(self) -> bool:
         return self.host == "localhost" or _is_loopback(self.host)
@@ -989,6 +1015,14 @@ class Web(Section):
         if text and (len(text) < MIN_KEY_CHARACTERS or not text.isascii() or not text.isprintable() or " " in text):
             raise ValueError(f"a token has at least {MIN_KEY_CHARACTERS} characters of ASCII: openssl rand -hex 32")
         return token
+
+    @field_validator("metrics_urls")
+    @classmethod
+    def _are_urls(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
+        for one in urls:
+            if not one.startswith(("http://", "https://")):
+                raise ValueError(f"{one[:100]!r} is no http(s) URL: 'http://worker:9108/metrics' would be one")
+        return urls
 
     @model_validator(mode="after")
     def _guarded(self) -> Self:

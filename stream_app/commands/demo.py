@@ -42,6 +42,9 @@ def demo(
         Literal["shop", "social", "news"] | None,
         typer.Option(help="A made-up world with its own settings, items that come and go, and figures of its own."),
     ] = None,
+    web: Annotated[
+        bool, typer.Option("--web/--no-web", help="Whether to serve the page, at port 9180 or a free one.")
+    ] = True,
     kafka: KafkaOption = None,
     redis: RedisOption = None,
     models: ModelsOption = None,
@@ -51,6 +54,7 @@ def demo(
 ) -> None:
     """See it work: real Kafka, real Redis, a trained model, a worker, real data, and one user's interests as they move.
 
+    The page that it is shown on (and whose address it prints) is that of `interest web`, and ends with the demo.
     Servers are started on this machine unless you name yours, and end with the demo. On yours it uses topics and a
     group of its own (demo.*). Follows are simulated, since no public data set has their times. Exits with 0 only if
     every event was applied, skipped as a duplicate or dead-lettered.
@@ -82,11 +86,11 @@ def demo(
         settings = settings_of(
             kafka=kafka, redis=redis, models=models, partitions=partitions, config=config or chosen.settings_file
         )
-        account = run_scenario(ScenarioPlan(chosen, events, rate, servers), settings, console)
+        account = run_scenario(ScenarioPlan(chosen, events, rate, servers, web), settings, console)
     else:
         settings = settings_of(kafka=kafka, redis=redis, models=models, partitions=partitions, config=config)
         folder = data or fetched_ml_100k(settings.data_dir)
-        account = run(Plan(folder, events, RATE if rate is None else rate, servers), settings, console)
+        account = run(Plan(folder, events, RATE if rate is None else rate, servers, web), settings, console)
     if as_json:
         print_json(account.document())
     else:

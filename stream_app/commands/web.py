@@ -18,7 +18,11 @@ def web(
     log_level: LogLevelOption = None,
     json_logs: JsonLogsOption = False,
 ) -> None:
-    """Serve explanations of users' interests over HTTP, from what Redis holds.
+    """Serve the live page of users' interests and of the system, and explanations in words, from what Redis holds.
+
+    The page shows a user's topics, dimensions, windows and recommendations as they move, a map of items, and what
+    INTEREST_WEB__METRICS_URLS (a JSON list; a worker's default port without it) tell of the system. What would change
+    if is computed from the clicks that reasons name, or with INTEREST_WEB__WHAT_IF=changelog from the user's own state.
 
     `GET /users/{id}/explanation` answers in English or Chinese, as `Accept-Language` says; `/healthz`, `/metrics`.
     With INTEREST_WORDS__MODEL a language model does the wording, within limits; without one, and where it gives nothing
@@ -27,6 +31,7 @@ def web(
     Examples:
 
     - `interest web --redis redis://redis:6379/0`
+    - `INTEREST_WEB__METRICS_URLS='["http://worker:9108/metrics"]' interest web`
     - `curl -H 'Accept-Language: zh' localhost:9180/users/u42/explanation`
     """
     settings = settings_of(

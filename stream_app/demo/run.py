@@ -23,12 +23,14 @@ from stream_app.sources import Source, from_interactions
 
 @dataclass(frozen=True)
 class Plan:
-    """What to show: the data's folder or file, how many events (None: all), how fast, and on whose servers."""
+    """What to show: the data's folder or file, how many events (None: all), how fast, on whose servers, and whether on
+    the page, too."""
 
     data: Path
     events: int | None
     rate: float
     servers: Servers
+    web: bool = True
 
 
 def run(plan: Plan, settings: Settings, console: Console) -> Account:
@@ -49,6 +51,8 @@ def run(plan: Plan, settings: Settings, console: Console) -> Account:
         say_if_short(source, plan.events, say)
         with console.status("the worker loads TensorFlow and its model"):
             stage.wait_for_worker()
+        if plan.web:
+            stage.start_web()
         return Performance(stage, _DataSet(data, source), console).play(plan.rate)
 
 

@@ -38,12 +38,14 @@ LISTEN_S = 10.0
 
 @dataclass(frozen=True)
 class ScenarioPlan:
-    """Which scenario, how many events of it (None: all), how fast (None: as it is meant), and on whose servers."""
+    """Which scenario, how many events of it (None: all), how fast (None: as it is meant), on whose servers, and whether
+    on the page, too."""
 
     scenario: Scenario
     events: int | None
     rate: float | None
     servers: Servers
+    web: bool = True
 
 
 def run_scenario(plan: ScenarioPlan, settings: Settings, console: Console) -> Account:
@@ -67,6 +69,8 @@ def run_scenario(plan: ScenarioPlan, settings: Settings, console: Console) -> Ac
             say_if_short(source, plan.events, say)
             with console.status("the worker loads TensorFlow and its model"):
                 stage.wait_for_worker()
+            if plan.web:
+                stage.start_web()
             with reader_of(stage.settings) as reader:
                 board.look(reader)  # what is there before anything is played
             act = _Played(story, source, ledger, board, listener)

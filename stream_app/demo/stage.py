@@ -17,7 +17,7 @@ from stream_app import topics
 from stream_app.demo import meter
 from stream_app.demo.errors import DemoError
 from stream_app.local import LeashedProcess, LocalKafka, LocalValkey
-from stream_app.local.server import HOST, free_port
+from stream_app.local.server import HOST, free_port, port_answers
 from stream_app.settings import Kafka, KafkaSecurity, Redis, Settings, Topics, environment
 
 READY_TIMEOUT_S = 120.0
@@ -53,6 +53,8 @@ class Stage:
         self._stack = ExitStack()
         self._worker: LeashedProcess | None = None
         self._catalog: LeashedProcess | None = None
+        self._web: LeashedProcess | None = None
+        self._catalog_port = free_port()
 
     def __enter__(self) -> Self:
         with ExitStack() as opening:
@@ -83,7 +85,19 @@ class Stage:
 
     def start_catalog(self) -> None:
         """Start a catalogue service."""
-        self._catalog = self._started("catalog", "--metrics-port", "0")
+        self._catalog = self._started("catalog", "--metrics-port", str(self._catalog_port))
+
+    def start_web(self) -> None:
+        """Start the pages, on their own port or else on a free one, and say where."""
+        pages = [self.metrics_url]
+        if self._catalog:
+            pages.append(f"http://{HOST}:{self._catalog_port}/metrics")
+        web = self.settings.web
+        port = free_port() if port_answers(web.port) else web.port
+        changed = {"port": port, "metrics_urls": tuple(pages), "what_if": "changelog"}
+        self.settings = self.settings.model_copy(update={"web": web.model_copy(update=changed)})
+        self._web = self._started("web")
+        self._say(f"the page is at http://{web.host}:{port}")
 
     def _started(self, *command: str) -> LeashedProcess:
         log = self._folder / f"{command[0]}.log"
@@ -105,7 +119,7 @@ class Stage:
 
     def check(self) -> None:
         """Raises `DemoError` if one of the processes has ended."""
-        for name, process in (("worker", self._worker), ("catalogue service", self._catalog)):
+        for name, process in (("worker", self._worker), ("catalogue service", self._catalog), ("page", self._web)):
             code = process.exit_code() if process else None
             if code is not None:
                 raise DemoError(f"the {name} ended with status {code}. {_end_of(process)}")

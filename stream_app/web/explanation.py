@@ -4,9 +4,9 @@ from aiohttp import hdrs, web
 from redis import RedisError
 
 from stream_app.client import LayoutError
-from stream_app.contracts.validity import id_fault
 from stream_app.web.answers import Refusal, json_response
 from stream_app.web.languages import preferred
+from stream_app.web.live import is_no_id
 from stream_app.web.metrics import WebMetrics
 from stream_app.words.explainer import Explained, Explainer
 from stream_app.words.explanation import TEMPLATE
@@ -34,7 +34,7 @@ class ExplanationPage:
         self._free -= 1
         try:
             with self._metrics.at_once.track_inprogress():
-                found = None if _is_no_id(user_id) else await self._explainer.explain(user_id, language)
+                found = None if is_no_id(user_id) else await self._explainer.explain(user_id, language)
         except (RedisError, TimeoutError):
             raise Refusal(503, "redis_away", "Redis does not answer", {hdrs.RETRY_AFTER: "5"}) from None
         except LayoutError:  # its words name the key, and so the user
@@ -44,11 +44,3 @@ class ExplanationPage:
         if found is None:
             raise Refusal(404, "unknown_user", "no event of this user was applied, or they were forgotten")
         return found
-
-
-def _is_no_id(user_id: str) -> bool:
-    """Whether no event can have it."""
-    try:
-        return id_fault("user_id", user_id) is not None
-    except UnicodeEncodeError:
-        return True

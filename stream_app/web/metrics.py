@@ -18,7 +18,7 @@ class WebMetrics(ModelMetrics):
         self.pages = Counter(
             "interest_web_requests",
             "Requests by page and outcome: answered, unknown_user, redis_away, unreadable, busy, no_token, wrong_host,"
-            " not_found, bad_request, failed",
+            " wrong_origin, wrong_token, not_found, bad_request, too_large, what_if_away, failed",
             ["page", "outcome"],
             registry=registry,
         )
@@ -30,6 +30,12 @@ class WebMetrics(ModelMetrics):
             registry=registry,
         )
         self.at_once = Gauge("interest_web_at_once", "Explanations that are being made", registry=registry)
+        self.streams = Gauge(
+            "interest_web_streams", "Pages that are open and are told of what changes", registry=registry
+        )
+        self.dropped = Counter(
+            "interest_web_streams_dropped", "Streams that were ended because nobody read them", registry=registry
+        )
         self.made = Counter(
             "interest_words_explanations", "Explanations answered, by whom: template, model", ["made_by"],
             registry=registry,

@@ -3,8 +3,9 @@
 import asyncio
 import logging
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any, NoReturn
 
 import structlog
 import uvloop
@@ -12,7 +13,15 @@ from aiohttp import web
 
 from stream_app.settings import Settings
 from stream_app.web.app import app_of
+from stream_app.web.library import Library
+from stream_app.web.live import LivePages
 from stream_app.web.metrics import WebMetrics
+from stream_app.web.redis import reader_of, redis_client
+from stream_app.web.streams import Streams
+from stream_app.web.system import System
+from stream_app.web.users import UsersOfLate
+from stream_app.web.watch import Watch
+from stream_app.web.what_if import WhatIf
 from stream_app.words.explainer import explaining
 
 log = structlog.get_logger(__name__)
@@ -40,10 +49,12 @@ async def _until_told(settings: Settings) -> None:
 async def serving(settings: Settings, metrics: WebMetrics | None = None) -> AsyncIterator[str]:
     """The pages on their port; the URL that they are at. Raises what `run_web` raises."""
     metrics = metrics or WebMetrics()
-    async with explaining(settings, metrics) as explainer:
+    async with explaining(settings, metrics) as explainer, _living(settings, metrics) as (live, what_if, streams):
+        app = app_of(settings, explainer, live, what_if, metrics)
+        app.on_shutdown.append(_ending(streams))
         # aiohttp's own log would quote requests, and requests name users.
         runner = web.AppRunner(
-            app_of(settings, explainer, metrics),
+            app,
             access_log=None,
             logger=_silent(),
             keepalive_timeout=settings.web.idle_s,
@@ -56,6 +67,48 @@ async def serving(settings: Settings, metrics: WebMetrics | None = None) -> Asyn
             yield f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         finally:
             await runner.cleanup()
+
+
+@asynccontextmanager
+async def _living(settings: Settings, metrics: WebMetrics) -> AsyncIterator[tuple[LivePages, WhatIf, Streams]]:
+    """What looks at Redis and at `/metrics` for open pages."""
+    client = redis_client(settings)
+    async with reader_of(settings) as reader:
+        library = Library(settings, reader, client)
+        watch = Watch(reader, library, settings.web.poll_ms / 1000)
+        system = System(settings.web.metrics_urls)
+        scans = not settings.redis.cluster and not settings.pseudonym_key.get_secret_value()
+        streams = Streams(settings.web.streams, metrics)
+        pages = LivePages(watch, system, UsersOfLate(reader, client, scans), library, streams, _about(settings))
+        what_if = WhatIf(settings, reader, watch, library)
+        tasks = [asyncio.create_task(one.run()) for one in (watch, system, library)]
+        for task in tasks:
+            task.add_done_callback(_told)
+        try:
+            yield pages, what_if, streams
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.to_thread(what_if.close)
+            await client.aclose()
+
+
+def _about(settings: Settings) -> dict[str, Any]:
+    return {"what_if": settings.web.what_if, "login": bool(settings.web.token.get_secret_value())}
+
+
+def _told(task: "asyncio.Task[NoReturn]") -> None:
+    """A task that has ended is a defect, and must not go unseen."""
+    if not task.cancelled() and task.exception():
+        log.error("open pages are not told of anything any more: a defect", exc_info=task.exception())
+
+
+def _ending(streams: Streams) -> Callable[[web.Application], Awaitable[None]]:
+    async def end(_app: web.Application) -> None:
+        streams.end()
+
+    return end
 
 
 def _silent() -> logging.Logger:

@@ -61,8 +61,16 @@ def _recommended(one: Recommended, phrases: Phrases, language: Language) -> str:
     return phrases.recommended[one.item].written + comma + _why(one, phrases, language)
 
 
+def reason_in_words(one: Recommended, language: Language = "en") -> str:
+    """Why an item is recommended, as a part of a sentence, whatever stands in titles and topics."""
+    return _reason(one, f"“{one.because.name}”" if one.because else "", one.topic, language)
+
+
 def _why(one: Recommended, phrases: Phrases, language: Language) -> str:
     clicked = phrases.clicked[one.because].written if one.because else ""
-    topic = phrases.topics[one.topic].written if one.topic else ""
+    return _reason(one, clicked, phrases.topics[one.topic].written if one.topic else "", language)
+
+
+def _reason(one: Recommended, clicked: str, topic: str, language: Language) -> str:
     reason = _REASONS[language].get((bool(clicked), bool(topic)))
     return reason.format(clicked=clicked, topic=topic) if reason else reason_by_facet(one.facet, language)

@@ -154,7 +154,12 @@ def test_who_is_unknown_is_404(site: Site, user: str) -> None:
 
 def test_other_pages_and_methods(site: Site) -> None:
     async def use(url: str, client: aiohttp.ClientSession) -> list[tuple[int, str]]:
-        asked = [("GET", "/"), ("GET", "/users"), ("GET", "/users//explanation"), ("GET", "/users/a/b/explanation")]
+        asked = [
+            ("GET", "/static/"),
+            ("GET", "/users"),
+            ("GET", "/users//explanation"),
+            ("GET", "/users/a/b/explanation"),
+        ]
         asked += [("POST", path_of("u")), ("HEAD", path_of("u")), ("DELETE", path_of("u"))]
         answers = [await got(client, url + path, method) for method, path in asked]
         return [(one.status, one.document["error"] if one.body else "") for one in answers]
