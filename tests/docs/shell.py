@@ -21,7 +21,7 @@ Words = list[str]
 OTHERS: Mapping[str, str] = {
     "shell": (
         ". [ alias cat cd chmod cp cut date diff dirname echo env exit export false find for grep head kill"
-        " ls mkdir mktemp mv nohup printf ps pwd rm sed seq set sleep sort source sudo tail tar tee test time"
+        " ls mkdir mktemp mv nohup od printf ps pwd rm sed seq set sh sleep sort source sudo tail tar tee test time"
         " timeout touch tr trap true umask uname uniq until wait watch wc which while xargs do done if then"
         " else fi"
     ),

@@ -100,7 +100,12 @@ def test_each_block_is_one_that_could_be_run(block: Block) -> None:
 def test_blocks_of_all_sorts_are_found() -> None:
     """As a reader that finds none would pass all of the above."""
     found = {(block.page, block.language) for block in BLOCKS}
-    assert {("README.md", "sh"), ("README.md", "python"), ("README.md", "js"), ("README.md", "json")} <= found
+    assert {
+        ("README.md", "sh"),
+        ("README.md", "python"),
+        ("README.md", "json"),
+        ("deploy/docs/clients.md", "go"),
+    } <= found
     assert ("deploy/docs/tutorial.md", "sh") in found
 
 
