@@ -32,6 +32,8 @@ OF_PROCESS = re.compile(r"process_|python_")
 
 FOR_DIGGING = {
     "process_virtual_memory_bytes": "address space, which says little with TensorFlow",
+    "interest_web_streams": "pages that are open, INTEREST_WEB__STREAMS at most",
+    "interest_web_streams_dropped_total": "pages whose readers were too slow; they connect again by themselves",
     "process_max_fds": "the bound of process_open_fds",
     "python_gc_objects_collected_total": "what a collection found",
     "python_gc_objects_uncollectable_total": "0, unless an extension is broken",

@@ -39,7 +39,8 @@ class Poison:
 
     def reasons(self, partition: int, partitions: int) -> frozenset[str]:
         """Each reason that may be given for it, where it lies in that partition; by the naive truth of the fuzzer."""
-        return truth.judge(KINDS.index(self.kind), partition, self.key, self.value, partitions).faults
+        kind = KINDS.index(self.kind)
+        return truth.judge(kind, partition, self.key, self.value, partitions, self.headers).faults
 
 
 class Poisoner:
@@ -81,6 +82,7 @@ def poisons(dice: random.Random, partitions: int, user: str = "poisoner") -> Ite
     dice.shuffle(everything)
     for place, (kind, sent_key, value, partition) in enumerate(everything):
         yield Poison(kind, sent_key, value, partition, HEADERS if place % 3 == 0 else [])
+    yield from _bad_envelopes(key)
 
 
 Sort = tuple[str, bytes | None, bytes | None, int | None]
@@ -137,6 +139,22 @@ def _wrong_keys(key: bytes, partitions: int) -> Iterator[Sort]:
         yield kind, key, body, (right + 1) % partitions
     yield "click", b"k" * 900_000, _body(key, "click"), None
     yield "click", b"k" * 300, _body(key, "click", {"user_id": _long(300, "k")}), None
+
+
+def _bad_envelopes(key: bytes) -> Iterator[Poison]:
+    good, head = _body(key, "click"), b'"id":"e","source":"/s","type":"t"'
+    for value in (
+        b'{"specversion":"0.3",' + head + b',"data":' + good + b"}",
+        b'{"specversion":"1.0","id":"e","type":"t","data":' + good + b"}",
+        b'{"specversion":"1.0",' + head + b',"time":"yesterday","data":' + good + b"}",
+        b'{"specversion":"1.0",' + head + b"}",
+        b'{"specversion":"1.0",' + head + b',"data_base64":"***"}',
+        good,
+    ):
+        yield Poison("click", key, value, None, [*HEADERS, ("content-type", b"application/cloudevents+json")])
+    binary = [("ce_id", b"e"), ("ce_source", b"/s"), ("ce_type", b"t")]
+    yield Poison("click", key, good, None, [("ce_specversion", b"2.0"), *binary])
+    yield Poison("click", key, good, None, [("ce_specversion", b"1.0"), *binary[1:]])
 
 
 def _too_much(key: bytes) -> Iterator[Sort]:

@@ -16,7 +16,7 @@ from model_store import manifest
 from model_store.registry import ModelRegistry
 from model_store.state import codec
 from model_store.state.layout import Kind
-from stream_app import sources
+from stream_app import event_files, sources
 from stream_app.client import LayoutError
 from stream_app.client.decode import interest
 from stream_app.commands.errors import explain
@@ -173,7 +173,7 @@ def test_line_that_is_no_json_is_not_sent_as_something_else(rating: str) -> None
     """Python's reader takes NaN, which would go out as null and withdraw the rating."""
     line = f'{{"kind":"rating","event_id":"1","user_id":"a","item_id":"x","ts":5,"rating":{rating}}}'
     with pytest.raises(sources.SourceError, match="line 3"):
-        sources._jsonl_record(line.encode(), "line 3")
+        event_files.record_of(line.encode(), "line 3")
 
 
 @pytest.mark.parametrize("text", [b"\xff", b"[", b"[kafka]\npartitions = 99999999999999999999x"])

@@ -218,7 +218,9 @@ BAD: dict[Reason, tuple[str, bytes | None, bytes | None]] = {
     Reason.WRONG_PARTITION: (
         "click", USER.encode(), b'{"event_id":"b","user_id":"%s","item_id":"i","ts":1}' % USER.encode(),
     ),
+    Reason.BAD_ENVELOPE: ("click", USER.encode(), b'{"specversion":"0.3","id":"b","source":"/s","type":"t","data":{}}'),
 }  # fmt: skip
+ENVELOPE = ("content-type", b"application/cloudevents+json")
 
 
 @pytest.fixture(scope="module")
@@ -229,7 +231,8 @@ def dead_letters(worker: Member, service: Neighbour) -> dict[str, Message]:
     right = partition_of(USER.encode(), partitions)
     for reason, (kind, key, value) in BAD.items():
         where = (right + 1) % partitions if reason is Reason.WRONG_PARTITION else -1
-        service.send_raw(kind, key, value, where, [("origin", b"test")])
+        headers = [("origin", b"test"), *([ENVELOPE] if reason is Reason.BAD_ENVELOPE else [])]
+        service.send_raw(kind, key, value, where, headers)
     service.send("click", USER, item_id="i2")
     assert service.events_of(USER, 2).version == 2
     wait_for("dead letters", lambda: len(_letters(service)) >= len(BAD) or None)

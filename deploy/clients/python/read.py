@@ -4,7 +4,7 @@ import sys
 
 from stream_app.client import InterestReader
 
-url = sys.argv[1]  # redis://localhost:6379/0
+url = sys.argv[1] if len(sys.argv) > 1 else "redis://localhost:6379/0"
 reader = InterestReader(url, socket_timeout=0.5)  # seconds
 
 interest = reader.get("u42")  # None if unknown

@@ -24,12 +24,17 @@ def worker(events: int, at_s: float, metrics: WorkerMetrics | None = None) -> tu
     return metrics, look(metrics, at_s)
 
 
+def some(rates: dict[str, float]) -> dict[str, float]:
+    """Those that are not 0: counters tell of every kind from the start."""
+    return {name: rate for name, rate in rates.items() if rate}
+
+
 def test_what_grew_between_two_looks() -> None:
     metrics, first = worker(100, 10.0)
     _, last = worker(50, 20.0, metrics)
     flow = flow_figures(Span(first, last))
-    assert flow["in"] == {"click": 5.0}
-    assert flow["outcomes"] == {"applied": 5.0}
+    assert some(flow["in"]) == {"click": 5.0}
+    assert some(flow["outcomes"]) == {"applied": 5.0}
     assert flow["lag"] == {"clicks": 7}
     assert flow["users"] == 3
     p50, p99 = flow["event_to_redis"]
@@ -42,7 +47,7 @@ def test_what_grew_between_two_looks() -> None:
 def test_a_process_that_began_anew_has_no_negative_rates() -> None:
     _, before = worker(100, 10.0)
     _, after = worker(1, 20.0)
-    assert flow_figures(Span(before, after))["in"] == {"click": 0.0}
+    assert set(flow_figures(Span(before, after))["in"].values()) == {0.0}
 
 
 def test_two_workers_are_one_system() -> None:
@@ -50,7 +55,7 @@ def test_two_workers_are_one_system() -> None:
     two, two_first = worker(20, 1.0)
     spans = [Span(one_first, worker(10, 10.0, one)[1]), Span(two_first, worker(30, 11.0, two)[1])]
     flow = flow_figures(merged(spans))
-    assert flow["in"] == {"click": pytest.approx(4.0)}
+    assert some(flow["in"]) == {"click": pytest.approx(4.0)}
     assert flow["users"] == 6
 
 
