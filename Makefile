@@ -19,7 +19,7 @@ demo: $(VENV)/.run   ## Kafka, Redis, a model, a worker and a live view (ARGS="-
 	@$(BIN)/interest demo $(ARGS)
 
 test: $(VENV)/.dev   ## the whole suite on a real Kafka and Redis that it starts itself (ARGS="-k redis")
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 clients: $(VENV)/.dev   ## readers and producers in every language, also what compiles too long for `make test`
 	@CLIENTS=all $(BIN)/python -m pytest tests/conformance $(ARGS)
