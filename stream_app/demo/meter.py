@@ -5,6 +5,9 @@ import urllib.request
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
+
+from stream_app import histograms
 
 TIMEOUT_S = 5.0
 WINDOW_S = 5.0
@@ -82,21 +85,10 @@ def _per_bucket(cumulative: Mapping[float, int]) -> dict[float, int]:
 
 
 def quantile(latency: Mapping[float, int], share: float) -> float | None:
-    """Seconds below which this share of the events lies, by even spread within a bucket; None without events.
-
-    In the last, unbounded bucket: its lower bound.
-    """
-    wanted = share * sum(latency.values())
-    if not wanted:
-        return None
-    lower = seen = 0.0
-    for bound in sorted(latency):
-        if seen + latency[bound] >= wanted:
-            inside = (wanted - seen) / latency[bound]
-            return lower if bound == float("inf") else lower + inside * (bound - lower)
-        seen += latency[bound]
-        lower = bound
-    return lower
+    """Seconds below which this share of the events lies; see `histograms.quantile`."""
+    bounds = sorted(latency)
+    counts = accumulate(latency[bound] for bound in bounds)
+    return histograms.quantile(dict(zip(bounds, counts, strict=True)), share)
 
 
 class Meter:

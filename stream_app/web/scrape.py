@@ -10,6 +10,8 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from stream_app.histograms import quantile
+
 STAGES = ("decode", "advance", "followees", "readout", "recommend", "redis", "publish", "dead_letter", "changelog")
 """Of a worker's cycle, in their order."""
 
@@ -98,23 +100,6 @@ class Span:
             if sample == f"{name}_bucket" and wanted.items() <= dict(labels).items():
                 sums[float(dict(labels)["le"])] += value
         return dict(sums)
-
-
-def quantile(cumulative: Mapping[float, float], share: float) -> float | None:
-    """By even spread within a bucket, as Prometheus does; None without observations. Within the last, unbounded bucket
-    its lower bound."""
-    bounds = sorted(cumulative)
-    wanted = share * (cumulative[bounds[-1]] if bounds else 0)
-    if wanted <= 0:
-        return None
-    lower = below = 0.0
-    for bound in bounds:
-        if cumulative[bound] >= wanted:
-            if bound == float("inf"):
-                return lower
-            return lower + (bound - lower) * (wanted - below) / (cumulative[bound] - below)
-        lower, below = bound, cumulative[bound]
-    return lower
 
 
 def kind_of(look: Look) -> str:

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from prometheus_client import generate_latest
 
+from stream_app.histograms import quantile
 from stream_app.observability import WorkerMetrics
-from stream_app.web.scrape import Look, Span, flow_figures, kind_of, merged, parsed, process_figures, quantile
+from stream_app.web.scrape import Look, Span, flow_figures, kind_of, merged, parsed, process_figures
 
 
 def look(metrics: WorkerMetrics, at_s: float) -> Look:
