@@ -992,7 +992,8 @@ class Web(Section):
     """
 
     metrics_urls: tuple[str, ...] = ("http://127.0.0.1:9108/metrics",)
-    """`/metrics` of workers, trainer and catalogue service, for the system page, as JSON.
+    """`/metrics` of workers, trainer and catalogue service, for the system page, as JSON. A name with several
+    addresses, as a headless service of Kubernetes has, stands for all of them.
 
     They run elsewhere, or there are several.
     """
