@@ -26,11 +26,11 @@ from stream_app.local import LeashedProcess
 from stream_app.local.server import free_port
 from stream_app.settings import Metrics, Settings, environment
 from tests.bench.ground import Ground, ground, unique
-from tests.bench.latency import Beside, measure
+from tests.bench.latency import measure
 from tests.bench.load import Sender
 from tests.bench.model import TOPICS, catalogue_model
 from tests.bench.report import run, save, show
-from tests.bench.setup import WorkerSetup
+from tests.bench.setup import Beside, WorkerSetup
 from tests.bench.worker import Scrape
 from tests.fake_openai import FakeOpenAI, hanging
 

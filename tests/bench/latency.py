@@ -11,8 +11,8 @@ sample), the worker's share of one core (`worker_cpu`), its own mean from Kafka'
 
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,22 +20,17 @@ import numpy as np
 import typer
 
 from stream_app.local import LeashedProcess
-from stream_app.settings import Settings
 from tests.bench.ground import Ground, ground, unique
 from tests.bench.load import Followed, Sender
 from tests.bench.model import catalogue_model
 from tests.bench.probe import KEY_PREFIX, Probes, TrackingClient
 from tests.bench.report import percentiles_ms, plain, run, save, show
-from tests.bench.setup import WorkerSetup, worker_settings
+from tests.bench.setup import Beside, WorkerSetup, worker_settings
 from tests.bench.worker import Scrape, Worker
 
 PROBES_PER_S = 50.0
 SETTLE_S = 5.0
 READY_S = 120.0
-
-
-Beside = Callable[[Settings], AbstractContextManager[None]]
-"""What runs beside a worker of these settings while it is measured."""
 
 
 def measure(

@@ -1,6 +1,8 @@
 """A worker's surroundings for one measurement: topics and a group of its own, all else as it comes."""
 
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from pydantic import SecretStr
@@ -13,6 +15,9 @@ from tests.bench.load import Followed, topics_named
 from tests.bench.worker import Worker
 
 LOOK_S = 0.02
+
+Beside = Callable[[Settings], AbstractContextManager[None]]
+"""What runs beside a worker of these settings while it is measured."""
 
 
 @dataclass(frozen=True, slots=True)

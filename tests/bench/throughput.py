@@ -11,6 +11,7 @@ of the worker; `stages`, seconds in each.
 """
 
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,7 +23,7 @@ from tests.bench.ground import Ground, ground, unique
 from tests.bench.load import Population, generate, preload
 from tests.bench.model import catalogue_model, current_model
 from tests.bench.report import console, plain, run, save, show
-from tests.bench.setup import WorkerSetup, drop_topics, wait_until_committed, worker_settings
+from tests.bench.setup import Beside, WorkerSetup, drop_topics, wait_until_committed, worker_settings
 from tests.bench.worker import Scrape, Worker
 
 START_S = 120.0
@@ -30,14 +31,17 @@ LOOK_S = 0.01
 PATIENCE_S = 600.0
 
 
-def measure(on: Ground, setup: WorkerSetup, events: int) -> dict[str, Any]:
+def measure(on: Ground, setup: WorkerSetup, events: int, beside: Beside | None = None) -> dict[str, Any]:
     """Figures of one run. Raises RuntimeError if the worker ended, or if Redis is not as it should be afterwards."""
     settings = worker_settings(on, setup)
     drawn = generate(Population(setup.users, setup.items, setup.zipf), events)
     end_ms = time.time_ns() // 1_000_000
     loaded = preload(on.bootstrap, settings.kafka.topics, drawn, end_ms)
     console.print(f"{events:,} events in Kafka after {loaded:.1f} s", style="dim")
-    with Worker(settings, on.folder / f"{setup.name}.log") as worker:
+    with (
+        beside(settings) if beside else nullcontext(),
+        Worker(settings, on.folder / f"{setup.name}.log") as worker,
+    ):
         figures = _clocked(on, worker, settings, events)
     model = current_model(setup.model_url, on.folder / setup.name)
     with on.redis() as client:
