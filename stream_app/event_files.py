@@ -41,6 +41,11 @@ class Shape:
     fields: Mapping[str, str] = field(default_factory=dict)
     kind: str | None = None
 
+    def options(self) -> list[str]:
+        """As the command line says it."""
+        named = [word for ours, theirs in self.fields.items() for word in ("--field", f"{ours}={theirs}")]
+        return [*named, *(("--kind", self.kind) if self.kind else ())]
+
 
 AS_THEY_ARE = Shape()
 

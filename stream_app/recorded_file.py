@@ -2,15 +2,12 @@
 
 from dataclasses import dataclass
 from itertools import count
-from pathlib import Path
 
 from model_store.state.layout import Kind
-from model_store.training import datasets
 from model_store.training.interactions import Interactions, ItemFacts, assemble
 from stream_app.contracts.events import Click, Erasure, Event, Follow, Rating
 from stream_app.contracts.items import Item, judge_item
 from stream_app.contracts.validity import Limits, Rejected, judge
-from stream_app.event_files import from_jsonl
 from stream_app.recorded import Interaction, RecordedError, log_of
 from stream_app.sources import Record, Source
 
@@ -29,11 +26,6 @@ class _Line:
     partition: int = 0
     timestamp: int = 0
     headers: tuple[tuple[str, bytes | None], ...] = ()
-
-
-def of_path(path: Path, now_ms: int) -> Interactions:
-    """A data set's folder, or a file of events. Raises `ValueError` and what `of_file` raises."""
-    return of_file(from_jsonl(path), now_ms) if path.is_file() else datasets.load(path)
 
 
 def of_file(source: Source, now_ms: int) -> Interactions:

@@ -5,7 +5,7 @@ same name is all duplicates, and is counted as such.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -58,6 +58,10 @@ class Source:
         most = self.items + count
         events = most if self.events is None else min(most, self.events)
         return Source(self.name, events, self.notes, lambda: islice(self.records(), most), self.items)
+
+    def counted(self) -> "Source":
+        """The same source, which was read once to know how many there are."""
+        return replace(self, events=sum(1 for _ in self.records()))
 
 
 def topic_of(kind: str, topics: Topics) -> str:

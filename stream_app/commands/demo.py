@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from stream_app.commands.data import FieldOption, KindOption
 from stream_app.commands.options import (
     ConfigOption,
     JsonOption,
@@ -38,6 +39,8 @@ def demo(
             metavar="PATH", help="Folder of a data set, or FILE.jsonl of your events; MovieLens 100K without it."
         ),
     ] = None,
+    field: FieldOption = None,
+    kind: KindOption = None,
     scenario: Annotated[
         Literal["shop", "social", "news"] | None,
         typer.Option(help="A made-up world with its own settings, items that come and go, and figures of its own."),
@@ -56,8 +59,9 @@ def demo(
 
     The page that it is shown on (and whose address it prints) is that of `interest web`, and ends with the demo.
     Servers are started on this machine unless you name yours, and end with the demo. On yours it uses topics and a
-    group of its own (demo.*). Follows are simulated, since no public data set has their times. Exits with 0 only if
-    every event was applied, skipped as a duplicate or dead-lettered.
+    group of its own (demo.*). Of a data set follows are simulated, since no public one has their times; of a file its
+    own lines are sent. Where the model that is served is of other data, the demo trains one in a folder of its own.
+    Exits with 0 only if every event was applied, skipped as a duplicate or dead-lettered.
 
     A scenario is synthetic: users whose tastes drift, items with titles, creators and topics, all drawn from a seed. It
     has a settings file (`stream_app/scenarios/*.toml`), in whose place --config puts yours, trains its own model, and
@@ -68,6 +72,7 @@ def demo(
     - `interest demo`
     - `interest demo --scenario news --events 20000`
     - `interest demo --events 20000`
+    - `interest demo --data log.jsonl --field user_id=uid --field item_id=product --field ts=time`
     - `interest demo --kafka kafka:9092 --redis redis://redis:6379/0 --data ./movietweetings`
     """
     if scenario and data:
@@ -76,6 +81,7 @@ def demo(
     from stream_app.commands.data import fetched_ml_100k
     from stream_app.demo.run import Plan, run
     from stream_app.demo.stage import Servers
+    from stream_app.event_files import shape_of
 
     servers, console = Servers(kafka, redis), err if as_json else out
     if scenario:
@@ -90,7 +96,8 @@ def demo(
     else:
         settings = settings_of(kafka=kafka, redis=redis, models=models, partitions=partitions, config=config)
         folder = data or fetched_ml_100k(settings.data_dir)
-        account = run(Plan(folder, events, RATE if rate is None else rate, servers, web), settings, console)
+        plan = Plan(folder, events, RATE if rate is None else rate, servers, web, shape_of(field or [], kind))
+        account = run(plan, settings, console)
     if as_json:
         print_json(account.document())
     else:

@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from model_store.registry import ModelRegistry
+from model_store.training import datasets
 from model_store.training.interactions import Interactions
 from stream_app.client import InterestReader
 from stream_app.demo.errors import DemoError
@@ -16,34 +17,35 @@ from stream_app.demo.person import Person
 from stream_app.demo.spotlight import Spotlight
 from stream_app.demo.stage import Servers, Stage
 from stream_app.demo.summary import Account
-from stream_app.recorded_file import of_path
+from stream_app.event_files import AS_THEY_ARE, Shape, from_jsonl
+from stream_app.recorded_file import of_file
 from stream_app.settings import Settings
 from stream_app.sources import Source, from_interactions
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What to show: the data's folder or file, how many events (None: all), how fast, on whose servers, and whether on
-    the page, too."""
+    """What to show: the data's folder, or a file whose lines have that `shape`; how many events (None: all), how fast,
+    on whose servers, and whether on the page, too."""
 
     data: Path
     events: int | None
     rate: float
     servers: Servers
     web: bool = True
+    shape: Shape = AS_THEY_ARE
 
 
 def run(plan: Plan, settings: Settings, console: Console) -> Account:
     """Show everything, and return the account once every event was waited for. Raises `DemoError` and what the
     parts raise. Nothing is left running, however it ends."""
     say = teller(console)
+    data, whole = _loaded(plan)
+    source = whole.first(plan.events)
     with Stage(settings, plan.servers, say) as stage:
-        data = of_path(plan.data, time.time_ns() // 1_000_000)
-        _a_model(stage, plan.data, data.name, say)
+        _a_model(stage, plan, data.name, say)
         stage.start_worker()
         say("starting a worker")
-        # External servers may hold an earlier demo's events: other ids make these new.
-        source = from_interactions(data, run=f"demo-{int(time.time())}").first(plan.events)
         for note in source.notes:
             say(note)
         if plan.servers.redis:
@@ -53,7 +55,19 @@ def run(plan: Plan, settings: Settings, console: Console) -> Account:
             stage.wait_for_worker()
         if plan.web:
             stage.start_web()
-        return Performance(stage, _DataSet(data, source), console).play(plan.rate)
+        rows_per_event = len(data) / (whole.events or 1)
+        return Performance(stage, _DataSet(data, source, rows_per_event), console).play(plan.rate)
+
+
+def _loaded(plan: Plan) -> tuple[Interactions, Source]:
+    """What a model is trained on, and what is played: of a file its own lines, of a data set its interactions. Raises
+    `ValueError` and what `of_file` raises."""
+    run = f"demo-{int(time.time())}"  # servers of yours may hold an earlier demo's events: other ids make these new
+    if plan.data.is_file():
+        source = from_jsonl(plan.data, plan.shape, run)
+        return of_file(source, time.time_ns() // 1_000_000), source.counted()
+    data = datasets.load(plan.data)
+    return data, from_interactions(data, run)
 
 
 def say_if_short(source: Source, wanted: int | None, say: Callable[[str], None]) -> None:
@@ -65,11 +79,11 @@ def say_if_short(source: Source, wanted: int | None, say: Callable[[str], None])
 class _DataSet:
     """The act of a data set: one user after another, nothing else."""
 
-    def __init__(self, data: Interactions, source: Source) -> None:
+    def __init__(self, data: Interactions, source: Source, rows_per_event: float) -> None:
         self.source = source
         self._titles = dict(zip(data.items, data.titles, strict=True))
         self._spotlight = Spotlight(data)
-        self._rows_per_event = len(data) / (from_interactions(data).events or 1)
+        self._rows_per_event = rows_per_event
 
     def look(self, _reader: InterestReader) -> None:
         """There is nothing else to read."""
@@ -90,17 +104,26 @@ class _DataSet:
         return 0
 
 
-def _a_model(stage: Stage, data: Path, name: str, say: Callable[[str], None]) -> None:
-    """A first model if none is served; a word if the one that is was trained on other data."""
-    registry = ModelRegistry(stage.settings.models.url)
-    version = registry.current()
+def _a_model(stage: Stage, plan: Plan, name: str, say: Callable[[str], None]) -> None:
+    """A first model if none is served. Where the one that is was trained on other data: one in a store of that data
+    set's own, so that whoever serves from the other notices nothing; a word alone if the user has named the store."""
+    version = ModelRegistry(stage.settings.models.url).current()
+    if version is not None and not of_data(version, name):
+        if "url" in stage.settings.models.model_fields_set:
+            say(f"the model {version} seems to be of other data than {name}, whose items it will not know")
+        else:
+            say(f"{stage.settings.models.url} serves {version}, of other data than {name}, and is left as it is")
+            version = ModelRegistry(stage.keep_models_aside(name)).current()
     if version is None:
         say("training a first model (a minute or two, kept for the next start)")
-        stage.train(str(data))
-        version = registry.current()
-    elif not version.startswith(name.removesuffix("-recbole")):
-        say(f"the model {version} seems to be of other data than {name}, whose items it will not know (interest train)")
+        stage.train(str(plan.data), *plan.shape.options())
+        version = ModelRegistry(stage.settings.models.url).current()
     say(f"model {version}")
+
+
+def of_data(version: str, name: str) -> bool:
+    """Whether a model's version says that it was trained on the data set of that name."""
+    return version.startswith(f"{name.removesuffix('-recbole')}-")
 
 
 def teller(console: Console) -> Callable[[str], None]:

@@ -124,6 +124,12 @@ class Stage:
             if code is not None:
                 raise DemoError(f"the {name} ended with status {code}. {_end_of(process)}")
 
+    def keep_models_aside(self, name: str) -> str:
+        """From now on models are those of the data set of that name, in a folder of their own; which one."""
+        models = self.settings.models.model_copy(update={"url": str(self.settings.data_dir / name / "models")})
+        self.settings = self.settings.model_copy(update={"models": models})
+        return models.url
+
     def train(self, *source: str) -> None:
         """Train and publish a first model, in a process of its own: it needs a gigabyte that the demo does not.
         `source`: arguments of `interest train`."""

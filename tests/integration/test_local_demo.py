@@ -7,11 +7,14 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
+from model_store.registry import ModelRegistry
 from stream_app.local import LocalKafka, LocalValkey
+from tests.bench.model import VERSION, catalogue_model
 
 USERS, ITEMS, RATINGS = 60, 40, 1_500
 GENRES = ("unknown", "Action", "Comedy", "Drama")
@@ -71,6 +74,56 @@ def test_every_event_is_accounted_for_and_users_can_be_shown(
         nobody = interest("show", "nobody", *servers, cwd=home)
         assert "knows no user" in nobody.communicate(timeout=60)[1]
         assert nobody.returncode == 1
+
+
+@pytest.fixture
+def own_events(tmp_path: Path) -> Path:
+    """A file of a user's own, which calls items products: clicks of users who like one tag each, one follow, and one
+    click from before 1970."""
+    rng = random.Random(11)
+    things = [
+        {"product": f"p{item}", "title": f"Thing {item}", "tags": [GENRES[1 + item % 3]]} for item in range(ITEMS)
+    ]
+    lines: list[dict[str, Any]] = [*things]
+    for place in range(RATINGS):
+        user = rng.randrange(USERS)
+        item = rng.randrange(ITEMS // 3) * 3 + (user % 3 if rng.random() < 0.8 else rng.randrange(3))
+        lines.append({"user_id": f"c{user}", "product": f"p{item}", "ts": 1_760_000_000 + 60 * place})
+    lines.append(
+        {"user_id": "c1", "target_id": "Drama", "target_type": "topic", "action": "follow", "ts": 1_770_000_000}
+    )
+    lines.append({"user_id": "c1", "product": "p1", "ts": -5})
+    file = tmp_path / "shop.jsonl"
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return file
+
+
+def test_own_events_get_a_model_of_their_own_where_another_is_served(
+    kafka: LocalKafka, tmp_path: Path, own_events: Path
+) -> None:
+    """And the store with the other one, from which somebody's workers serve, is as it was."""
+    theirs = tmp_path / ".interest" / "models"
+    catalogue_model(theirs, ITEMS)
+    with LocalValkey(tmp_path / "redis") as redis:
+        servers = ["--kafka", kafka.bootstrap, "--redis", redis.url]
+        options = ["--data", str(own_events), "--field", "item_id=product", "--rate", "1500", "--json", "--no-web"]
+        demo = interest("demo", *options, *servers, cwd=tmp_path)
+        output, messages = demo.communicate(timeout=240)
+        assert demo.returncode == 0, messages
+        account = json.loads(output)
+        assert account["complete"]
+        assert (account["applied"], account["dead_lettered"]) == (RATINGS + 1, 1)
+        show = interest("show", "c1", "--json", "--redis", redis.url, cwd=tmp_path)
+        shown, why = show.communicate(timeout=60)
+        assert show.returncode == 0, why
+    person = json.loads(shown)
+    assert set(person["topics"]) <= set(GENRES)
+    assert person["windows"]["30d"]["follows"] == 1
+    assert "simulated" not in messages
+    assert f"serves {VERSION}, of other data than shop, and is left as it is" in messages
+    assert ModelRegistry(str(theirs)).list() == (VERSION,)
+    (own,) = ModelRegistry(str(tmp_path / ".interest" / "shop" / "models")).list()
+    assert own.startswith("shop-")
 
 
 PRODUCTION = {
