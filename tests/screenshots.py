@@ -53,11 +53,11 @@ def _shoot(browser: Any, url: str, file: Path, scheme: str, size: dict[str, int]
     else:
         page.screenshot(path=file, full_page=size is DESK)
     context.close()
-    _shrink(file)
+    shrink(file)
     print(f"{file}: {file.stat().st_size / 1000:.0f} kB")  # noqa: T201
 
 
-def _shrink(file: Path) -> None:
+def shrink(file: Path) -> None:
     """To the colours that it has, more or less."""
     with Image.open(file) as picture:
         fewer = picture.convert("RGB").quantize(COLOURS, kmeans=3, dither=Image.Dither.NONE)

@@ -138,21 +138,20 @@ def because(item: Item, titles: Mapping[str, str]) -> str:
 
 
 def _headline(now: Now) -> Table:
-    table = Table.grid(padding=(0, 3))
+    """Figures above their names: side by side they would need more than 80 columns."""
     progress = f"{now.accounted:,}" + (f" of {now.total:,}" if now.total is not None else "")
-    table.add_row(
-        _figure("events", progress),
-        _figure("events/s", f"{now.events_per_second:,.0f}"),
-        _figure("event to Redis p50", milliseconds(now.p50_s)),
-        _figure("p99", milliseconds(now.p99_s)),
-        _figure("users", f"{now.users:,}"),
-        _figure("recommendations", f"{now.recommendations:,}"),
-    )
+    figures = {
+        "events": progress,
+        "events/s": f"{now.events_per_second:,.0f}",
+        "to Redis, p50": milliseconds(now.p50_s),
+        "p99": milliseconds(now.p99_s),
+        "users": f"{now.users:,}",
+        "recommendations": f"{now.recommendations:,}",
+    }
+    table = Table.grid(padding=(0, 2))
+    table.add_row(*(Text(value, "bold green", no_wrap=True) for value in figures.values()))
+    table.add_row(*(Text(name, "dim", no_wrap=True) for name in figures))
     return table
-
-
-def _figure(name: str, value: str) -> Text:
-    return Text.assemble((value, "bold green"), " ", (name, "dim"))
 
 
 def _time(ms: int) -> datetime:

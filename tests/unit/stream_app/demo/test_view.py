@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -75,7 +76,7 @@ def test_screen_says_what_is_simulated_and_how_to_end() -> None:
     text = drawn(screen(NOW, {}, ["follows are simulated", "terms: research only"]))
     for part in (
         "400 of 1,000",
-        "2,000 events/s",
+        "2,000",
         "8.1 ms",
         "22.3 ms",
         "follows are simulated",
@@ -83,6 +84,14 @@ def test_screen_says_what_is_simulated_and_how_to_end() -> None:
         "Ctrl-C",
     ):
         assert part in text
+
+
+def test_figures_stand_above_their_names_and_fit_a_terminal_of_80_columns() -> None:
+    many = replace(NOW, accounted=200_943, total=200_943, users=12_168, recommendations=12_211)
+    values, names, *_ = drawn(screen(many, {}, []), width=80).splitlines()
+    assert "…" not in values + names
+    for value, name in (("200,943 of", "events"), ("2,000", "events/s"), ("22.3 ms", "p99"), ("12,168", "users")):
+        assert names[values.index(value) :].split()[0] == name
 
 
 def test_line_for_logs() -> None:
