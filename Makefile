@@ -27,7 +27,7 @@ clients: $(VENV)/.dev   ## readers and producers in every language, also what co
 lint: $(VENV)/.dev   ## format, lint, types, import arrows
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports
 
-bench: $(VENV)/.dev   ## every figure the README claims (ARGS="throughput --json out.json" for one)
+bench: $(VENV)/.dev   ## every figure of deploy/docs/figures.md (ARGS="throughput --json out.json" for one)
 	@$(BIN)/interest bench $(ARGS)
 
 chaos: $(VENV)/.dev   ## make things go wrong under load and check that nothing shows of it (ARGS="--faults" lists what)

@@ -1,4 +1,4 @@
-"""The pictures of the README, from a page that is being served, of a user with something to show.
+"""The pictures of the README and its pages, from a page that is being served, of a user with something to show.
 
 interest demo --scenario news &
 python -m tests.screenshots http://127.0.0.1:9180 deploy/images

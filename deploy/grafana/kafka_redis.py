@@ -120,7 +120,7 @@ def _group() -> list[Builder]:
         ),
         series(
             "Recovery",
-            "States read from the changelog a second, and records that are left. README.md has what was measured.",
+            "States read from the changelog a second, and records that are left. Measured: deploy/docs/figures.md.",
             [
                 Query(rate("interest_restored_users_total", "instance"), "{{instance}} a second"),
                 Query(f"interest_restore_remaining_records{{{CHOSEN}}}", "{{instance}} left"),

@@ -21,7 +21,7 @@ def bench(
     name: Annotated[str | None, typer.Argument(metavar="NAME", help="Which one; all of them without it.")] = None,
     listed: Annotated[bool, typer.Option("--list", help="List the benchmarks and end.")] = False,
 ) -> None:
-    """Run a benchmark on a real Kafka and Redis; every figure of the README has one.
+    """Run a benchmark on a real Kafka and Redis; every figure of `deploy/docs/figures.md` has one.
 
     What follows NAME goes to the benchmark, `--json FILE` for example; its own help: `interest bench NAME -- --help`
 

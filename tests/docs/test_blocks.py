@@ -103,7 +103,7 @@ def test_blocks_of_all_sorts_are_found() -> None:
     assert {
         ("README.md", "sh"),
         ("README.md", "python"),
-        ("README.md", "json"),
+        ("deploy/docs/pages.md", "json"),
         ("deploy/docs/clients.md", "go"),
     } <= found
     assert ("deploy/docs/tutorial.md", "sh") in found

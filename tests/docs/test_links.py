@@ -36,7 +36,7 @@ def test_a_link_that_leads_nowhere_is_found() -> None:
     assert fault_of(readme, "#no-such-heading")
     assert fault_of(PAGES["deploy/docs/tutorial.md"], "../../README.md#no-such-heading")
     assert not fault_of(readme, "deploy/docs/tutorial.md#3-your-events")
-    assert any(link.endswith(".svg") for _, link in readme.links)
+    assert any(link.endswith(".png") for _, link in readme.links)
 
 
 def test_every_page_is_linked_from_somewhere() -> None:

@@ -116,7 +116,7 @@ class ThroughTheClient(Background):
 
 
 class ByHand(Background):
-    """Reads the keys as the README tells those who have another language: the pointer, then what it says."""
+    """Reads the keys as `redis-layout.md` tells those who have another language: the pointer, then what it says."""
 
     def __init__(self, url: str, users: list[str]) -> None:
         super().__init__()
