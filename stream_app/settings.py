@@ -1000,7 +1000,8 @@ class Web(Section):
 
     what_if: Literal["clicks", "changelog", "off"] = "clicks"
     """What "what would change if" begins with: `clicks`, those that reasons in Redis name; `changelog`, the user's own
-    state, read out of Kafka on request; `off`, nothing.
+    state, read out of Kafka on request, from which a user's page also tells the last clicks and the windows by time;
+    `off`, nothing.
 
     `changelog` is exact, and needs Kafka.
     """

@@ -55,6 +55,20 @@ def read(records: npt.NDArray[np.void], rows: npt.NDArray[np.int64], as_of_ms: n
     return WindowCounts(out[0], out[1], out[2], out[3], out[4])
 
 
+def history(record: np.void) -> dict[str, list[int]]:
+    """Clicks, ratings and follows together by bucket, oldest first, for each window as it stood at the user's latest
+    event. Each sums to what `read` counts then."""
+    events = (record["bucket_clicks"].astype(np.int64) + record["bucket_ratings"] + record["bucket_follows"]).tolist()
+    by_window = {}
+    for name, grid, buckets in zip(WINDOWS, _WINDOW_GRID, _WINDOW_BUCKETS, strict=True):
+        current, head = int(record["event_ts_ms"]) // BUCKET_MS[grid] + 1, int(record["bucket_head"][grid])
+        held = range(max(head - BUCKETS[grid], 0) + 1, head + 1)
+        slots = {bucket: BUCKET_START[grid] + bucket % BUCKETS[grid] for bucket in held}
+        asked = range(current - buckets + 1, current + 1)
+        by_window[name] = [events[slots[bucket]] if bucket in slots else 0 for bucket in asked]
+    return by_window
+
+
 @kernel
 def _read(records, rows, as_of_ms, out):  # type: ignore[no-untyped-def]
     for i in range(len(rows)):

@@ -15,6 +15,7 @@ from stream_app.web.explanation import ExplanationPage
 from stream_app.web.files import Files, Login
 from stream_app.web.live import LivePages
 from stream_app.web.metrics import WebMetrics
+from stream_app.web.past_page import PastPage
 from stream_app.web.what_if import WhatIf
 from stream_app.words.explainer import Explainer
 
@@ -25,7 +26,7 @@ BODY_BYTES = 16 << 10
 
 
 def app_of(
-    settings: Settings, explainer: Explainer, live: LivePages, what_if: WhatIf, metrics: WebMetrics
+    settings: Settings, explainer: Explainer, live: LivePages, what_if: WhatIf, past: PastPage, metrics: WebMetrics
 ) -> web.Application:
     """Every page; what they need is given, and closed by who gave it."""
     door, files = Door(settings.web), Files()
@@ -41,6 +42,7 @@ def app_of(
         ("/api/about", "about", live.about),
         ("/api/users", "users", live.users),
         ("/api/users/{id:[^/]+}/events", "user_stream", live.user),
+        ("/api/users/{id:[^/]+}/past", "past", past.get),
         ("/api/system/events", "system_stream", live.system),
         ("/api/map", "map", live.map),
         ("/api/items", "items", live.items),

@@ -53,6 +53,10 @@ class Library:
         own = {item: self.atlas.title_of(item) for item in ids} if self.atlas else {}
         return own | {item: knowledge.title for item, knowledge in found.items()}
 
+    def ids_of(self, hashes: Iterable[int]) -> dict[int, str]:
+        """Ids of the items on the atlas that have these hashes."""
+        return {one: self.atlas.by_hash[one] for one in hashes if one in self.atlas.by_hash} if self.atlas else {}
+
     async def run(self) -> NoReturn:
         """Look again and again, while anybody asks for titles."""
         while True:

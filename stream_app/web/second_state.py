@@ -6,14 +6,11 @@ the clicks alone that the pages know of.
 """
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from aiokafka.errors import KafkaError
 from redis import RedisError
 
 from model_store.catalog.targets import directions_of
@@ -21,70 +18,48 @@ from model_store.encoder.columns import Outputs
 from model_store.manifest import ModelError
 from model_store.model import InterestModel, load_model
 from model_store.registry import ModelRegistry
-from model_store.state import codec
 from model_store.state.advance import advance
-from model_store.state.arena import Arena, mark_key
+from model_store.state.arena import Arena
 from model_store.state.batch import EventBatch
 from model_store.state.features import features
 from model_store.state.followees import followed
-from model_store.state.hashing import hash_ids, partition_of
-from model_store.state.layout import RING, USER, Kind
+from model_store.state.hashing import hash_ids
+from model_store.state.layout import USER, Kind
 from model_store.state.without import without
-from stream_app.contracts.pseudonyms import naming
 from stream_app.contracts.redis_layout import Field, followee_key, interest_keys
 from stream_app.followees import Followees
 from stream_app.observability import WorkerMetrics
-from stream_app.reaching import KafkaUnreachableError
-from stream_app.reading import ReadError, read, reader
 from stream_app.settings import Settings
 from stream_app.shelf import Catalogue
+from stream_app.web.logged_states import LoggedStates, Records
+from stream_app.web.past import ring
 from stream_app.web.redis import redis_client
 from stream_app.web.what_if_process import Answer, Lie, Question, WhatIfError
 
 Float32 = npt.NDArray[np.float32]
-Records = npt.NDArray[np.void]
 
 OFFERS = 6
-SEARCH_S = 20.0
-"""A partition of the changelog that takes longer to be read is too long to be searched while somebody waits."""
-_KEPT = 256
 _FIRST_ID = np.uint64(0x1F00_0000_0000_0000)
-
-
-@dataclass(slots=True)
-class _Found:
-    """A user's record as of an offset of the changelog."""
-
-    arena: Arena
-    read_to: int = 0
 
 
 class Engine:
     """Answers one question at a time. Blocks."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings, self._name = settings, naming(settings.pseudonym_key.get_secret_value())
+    def __init__(self, settings: Settings, states: LoggedStates) -> None:
+        self._settings, self._states = settings, states
         self._base: InterestModel | None = None
         self._model: InterestModel | None = None
         self._catalogue: Catalogue | None = None
         self._generation, self._metrics = 0, WorkerMetrics()
-        self._found: OrderedDict[tuple[int, str], _Found] = OrderedDict()
 
     def answer(self, question: Question) -> Answer:
-        """Raises `WhatIfError`."""
+        """Raises `WhatIfError`, and what `LoggedStates.of` raises."""
         settings = self._settings.of_generation(question.generation)
         try:
             model = self._served(settings)
             return asyncio.run(self._answer(settings, model, question))
-        except TimeoutError:
-            raise WhatIfError(
-                f"the user's state was not found in {settings.kafka.changelog} within {SEARCH_S:.0f} s: its partition"
-                " is too long to be searched for one user"
-            ) from None
-        except (ModelError, KafkaUnreachableError, KafkaError, ReadError, RedisError, OSError) as error:
+        except (ModelError, RedisError) as error:
             raise WhatIfError(f"{type(error).__name__}: {error}"[:400]) from error
-        except (codec.NewerCodec, codec.DamagedState) as error:
-            raise WhatIfError(f"the user's state in the changelog {error.why}") from error
 
     def _served(self, settings: Settings) -> InterestModel:
         """The served model, with what the catalogue tells."""
@@ -108,7 +83,7 @@ class Engine:
 
     async def _answer(self, settings: Settings, model: InterestModel, question: Question) -> Answer:
         from_log = settings.web.what_if == "changelog"
-        record = await self._logged(settings, question) if from_log else _of_clicks(model, question)
+        record = await self._logged(question) if from_log else _of_clicks(model, question)
         clicks = clicks_of(record, model)
         changed = changed_by(record, model, question, clicks)
         states = np.concatenate([record, changed])
@@ -128,23 +103,11 @@ class Engine:
             {item: titles[item] for item in named if item in titles},
         )
 
-    async def _logged(self, settings: Settings, question: Question) -> Records:
-        """`USER` [1]: the user's state as the changelog has it. What was read before is not read again."""
-        place = question.generation, question.user_id
-        found = self._found.setdefault(place, _Found(Arena(4)))
-        self._found.move_to_end(place)
-        if len(self._found) > _KEPT:
-            self._found.popitem(last=False)
-        user = self._name(question.user_id.encode())
-        partition = partition_of(question.user_id.encode(), settings.kafka.partitions)
-        async with asyncio.timeout(SEARCH_S), reader(settings) as consumer:
-            async for records, _, read_to in read(consumer, settings.kafka.changelog, partition, found.read_to):
-                _take(found.arena, [record for record in records if record.key in (user, mark_key(user))])
-                found.read_to = read_to
-        row = found.arena.row(user)
-        if row is None or not found.arena.records["events"][row]:
+    async def _logged(self, question: Question) -> Records:
+        record = await self._states.of(question.user_id, question.generation)
+        if record is None:
             raise WhatIfError("the state table has nothing of this user yet: it is written a quarter of a second later")
-        return found.arena.records[row : row + 1].copy()
+        return record
 
     async def _social(self, settings: Settings, model: InterestModel, states: Records) -> Float32:
         """float32 [2, SOCIAL_WIDTH], as a worker would look it up now."""
@@ -182,9 +145,7 @@ class _Directory:
 
 def clicks_of(record: Records, model: InterestModel) -> tuple[str | None, ...]:
     """The items clicked last, newest first; None where the model does not know one."""
-    count = int(record["clicks"][0])
-    slots = (count - 1 - np.arange(min(count, RING))) % RING
-    rows = model.index.rows_of(record["ring"][0][slots])
+    rows = model.index.rows_of(ring(record))
     return tuple(model.index.item_ids[row] if row >= 0 else None for row in rows.tolist())
 
 
@@ -221,14 +182,6 @@ def clicked(record: Records, model: InterestModel, items: Sequence[str], now_ms:
 def _of_clicks(model: InterestModel, question: Question) -> Records:
     empty = np.zeros(1, USER)
     return clicked(empty, model, question.clicks, question.now_ms) if question.clicks else empty
-
-
-def _take(arena: Arena, records: Sequence[Any]) -> None:
-    for record in records:
-        if record.value:
-            arena.put([record.key], codec.decode([record.value]))
-        else:
-            arena.take_back(record.key)
 
 
 def _lie(model: InterestModel, states: Records, outputs: Float32, row: int) -> Lie:

@@ -13,9 +13,11 @@ from aiohttp import web
 
 from stream_app.settings import Settings
 from stream_app.web.app import app_of
+from stream_app.web.aside import Aside
 from stream_app.web.library import Library
 from stream_app.web.live import LivePages
 from stream_app.web.metrics import WebMetrics
+from stream_app.web.past_page import PastPage
 from stream_app.web.redis import reader_of, redis_client
 from stream_app.web.streams import Streams
 from stream_app.web.system import System
@@ -49,8 +51,8 @@ async def _until_told(settings: Settings) -> None:
 async def serving(settings: Settings, metrics: WebMetrics | None = None) -> AsyncIterator[str]:
     """The pages on their port; the URL that they are at. Raises what `run_web` raises."""
     metrics = metrics or WebMetrics()
-    async with explaining(settings, metrics) as explainer, _living(settings, metrics) as (live, what_if, streams):
-        app = app_of(settings, explainer, live, what_if, metrics)
+    async with explaining(settings, metrics) as explainer, _living(settings, metrics) as (live, what_if, past, streams):
+        app = app_of(settings, explainer, live, what_if, past, metrics)
         app.on_shutdown.append(_ending(streams))
         # aiohttp's own log would quote requests, and requests name users.
         runner = web.AppRunner(
@@ -70,7 +72,9 @@ async def serving(settings: Settings, metrics: WebMetrics | None = None) -> Asyn
 
 
 @asynccontextmanager
-async def _living(settings: Settings, metrics: WebMetrics) -> AsyncIterator[tuple[LivePages, WhatIf, Streams]]:
+async def _living(
+    settings: Settings, metrics: WebMetrics
+) -> AsyncIterator[tuple[LivePages, WhatIf, PastPage, Streams]]:
     """What looks at Redis and at `/metrics` for open pages."""
     client = redis_client(settings)
     async with reader_of(settings) as reader:
@@ -80,17 +84,18 @@ async def _living(settings: Settings, metrics: WebMetrics) -> AsyncIterator[tupl
         scans = not settings.redis.cluster and not settings.pseudonym_key.get_secret_value()
         streams = Streams(settings.web.streams, metrics)
         pages = LivePages(watch, system, UsersOfLate(reader, client, scans), library, streams, _about(settings))
-        what_if = WhatIf(settings, reader, watch, library)
+        aside = Aside(settings)
+        what_if, past = WhatIf(settings, reader, watch, library, aside), PastPage(settings, reader, library, aside)
         tasks = [asyncio.create_task(one.run()) for one in (watch, system, library)]
         for task in tasks:
             task.add_done_callback(_told)
         try:
-            yield pages, what_if, streams
+            yield pages, what_if, past, streams
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            await asyncio.to_thread(what_if.close)
+            await asyncio.to_thread(aside.close)
             await client.aclose()
 
 

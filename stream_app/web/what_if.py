@@ -1,10 +1,5 @@
 """`POST /api/users/{id}/what-if`: what would be read out of a user's state, had some clicks come or not."""
 
-import asyncio
-import multiprocessing
-import os
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from typing import Annotated, Any
 
 import msgspec
@@ -14,16 +9,13 @@ from redis import RedisError
 from stream_app.client import AsyncInterestReader, Interest, LayoutError
 from stream_app.settings import Settings
 from stream_app.web.answers import Refusal, json_response
+from stream_app.web.aside import Aside
 from stream_app.web.library import Library
 from stream_app.web.live import is_no_id
 from stream_app.web.portrait import cosine, lie_of, named
 from stream_app.web.watch import Watch
-from stream_app.web.what_if_process import Answer, Lie, answered, begin, question_of
+from stream_app.web.what_if_process import Answer, Lie, answered, question_of
 
-AT_ONCE = 4
-"""Who asks while so many wait is told to come again."""
-ANSWER_S = 90.0
-"""The first answer of all waits for TensorFlow and the model."""
 _TOPICS = 10
 
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
@@ -40,19 +32,13 @@ _decoder = msgspec.json.Decoder(Asked)
 
 
 class WhatIf:
-    """Used by one event loop; close it. The process that computes begins with the first question."""
+    """Used by one event loop."""
 
-    def __init__(self, settings: Settings, reader: AsyncInterestReader, watch: Watch, library: Library) -> None:
+    def __init__(
+        self, settings: Settings, reader: AsyncInterestReader, watch: Watch, library: Library, aside: Aside
+    ) -> None:
         self._settings, self._reader, self._watch, self._library = settings, reader, watch, library
-        self._pool: ProcessPoolExecutor | None = None
-        self._free = AT_ONCE
-
-    def close(self) -> None:
-        """What is computed is not waited for."""
-        if self._pool:
-            for process in list((self._pool._processes or {}).values()):
-                process.kill()
-            self._pool.shutdown(wait=True, cancel_futures=True)
+        self._aside = aside
 
     async def post(self, request: web.Request) -> web.Response:
         """Raises Refusal."""
@@ -63,16 +49,9 @@ class WhatIf:
         interest = None if is_no_id(user_id) else await self._interest(user_id)
         if interest is None:
             raise Refusal(404, "unknown_user", "no event of this user was applied, or they were forgotten")
-        if self._free <= 0:
-            raise Refusal(503, "busy", "too many ask at once", {hdrs.RETRY_AFTER: "2"})
-        self._free -= 1
-        try:
-            answer = await self._answer(interest, asked)
-        finally:
-            self._free += 1
-        if isinstance(answer, str):
-            raise Refusal(503, "what_if_away", answer)
-        return json_response(await self._document(answer))
+        clicks = tuple(reversed(self._watch.clicked.of(interest.user_id)))
+        question = question_of(interest, clicks, tuple(asked.add), tuple(asked.without))
+        return json_response(await self._document(await self._aside.ask(answered, question)))
 
     async def _interest(self, user_id: str) -> Interest | None:
         try:
@@ -81,25 +60,6 @@ class WhatIf:
             raise Refusal(503, "redis_away", "Redis does not answer", {hdrs.RETRY_AFTER: "5"}) from None
         except LayoutError:
             raise Refusal(500, "unreadable", "Redis holds what no worker wrote") from None
-
-    async def _answer(self, interest: Interest, asked: Asked) -> Answer | str:
-        clicks = tuple(reversed(self._watch.clicked.of(interest.user_id)))
-        question = question_of(interest, clicks, tuple(asked.add), tuple(asked.without))
-        loop = asyncio.get_running_loop()
-        try:
-            return await asyncio.wait_for(loop.run_in_executor(self._process(), answered, question), ANSWER_S)
-        except TimeoutError:
-            return f"there was no answer within {ANSWER_S:.0f} s"
-        except BrokenProcessPool:
-            self._pool = None
-            return "the process that computes has ended; ask again"
-
-    def _process(self) -> ProcessPoolExecutor:
-        if self._pool is None:
-            os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-            context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(1, context, begin, (self._settings,))
-        return self._pool
 
     async def _document(self, answer: Answer) -> dict[str, Any]:
         ids = [item for item in (*answer.clicks, *answer.before.offers, *answer.after.offers) if item]

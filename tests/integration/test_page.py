@@ -17,6 +17,7 @@ from stream_app.client import InterestReader
 from stream_app.local import LocalKafka, LocalValkey
 from stream_app.settings import Redis, Settings, Web
 from stream_app.web import streams
+from stream_app.web.logged_states import LoggedStates
 from stream_app.web.portrait import cosine
 from stream_app.web.second_state import Engine
 from stream_app.web.what_if_process import Question
@@ -32,6 +33,7 @@ from tests.town import Town, recommended
 pytestmark = pytest.mark.parametrize("redis_server", ["valkey"], indirect=True, scope="session")
 
 ITEMS = 60
+DAY_MS = 86_400_000
 TOKEN = "t" * 32
 
 
@@ -196,7 +198,8 @@ def written_of(service: Neighbour, user: str) -> object:
 
 def test_from_the_clicks_alone_that_reasons_name(worker: Member) -> None:
     user = new_user()
-    engine = Engine(web_of(worker.settings, what_if="clicks"))
+    settings = web_of(worker.settings, what_if="clicks")
+    engine = Engine(settings, LoggedStates(settings))
     asked = Question(user, 1, ("i1", "unknown", "i3"), now_ms(), add=("i9",), without=("i1",))
     found = engine.answer(asked)
     assert (found.basis, found.version) == ("clicks", 0)
@@ -216,6 +219,38 @@ def test_what_is_no_question_is_refused(pages: Pages, body: object, status: int)
 
 def test_who_is_unknown_has_no_what_if(pages: Pages) -> None:
     assert ask(f"{pages.url}/api/users/{new_user()}/what-if", {})[0] == 404
+
+
+# -- what was done of late
+
+
+def test_the_last_clicks_in_their_order_and_events_by_time(service: Neighbour, pages: Pages) -> None:
+    user, ts = new_user(), now_ms()
+    for item, age_ms in (("i1", 5 * DAY_MS), ("i2", 4 * DAY_MS), ("nobody-knows", 0), ("i3", 0), ("i2", 0)):
+        service.send("click", user, item_id=item, ts=ts - age_ms)
+    service.send("rating", user, item_id="i3", rating=4, ts=ts)
+    held = service.events_of(user, 6)
+    service.until_committed()
+    _, found = ask(f"{pages.url}/api/users/{user}/past")
+    assert [item["id"] for item in found["clicked"]] == ["i2", "i3", "i1"]
+    assert (found["version"], found["unnamed"]) == (6, 1)
+    assert {name: len(parts) for name, parts in found["windows"].items()} == {"1h": 6, "24h": 8, "7d": 7, "30d": 30}
+    for name, window in held.windows.items():
+        assert sum(found["windows"][name]) == window.clicks + window.ratings + window.follows
+    assert found["windows"]["30d"][-6:] == [1, 1, 0, 0, 0, 4]
+
+    service.send("click", user, item_id="i9", ts=ts)
+    service.events_of(user, 7)
+    service.until_committed()
+    _, found = ask(f"{pages.url}/api/users/{user}/past")
+    assert found["clicked"][0]["id"] == "i9"
+
+
+def test_who_is_in_no_state_has_no_past(worker: Member, pages: Pages) -> None:
+    nothing = {"version": 0, "clicked": [], "unnamed": 0, "windows": {}}
+    assert ask(f"{pages.url}/api/users/{new_user()}/past") == (200, nothing)
+    with Pages(web_of(worker.settings, what_if="clicks")) as from_redis_alone:
+        assert ask(f"{from_redis_alone.url}/api/users/{new_user()}/past")[0] == 404
 
 
 # -- bounds

@@ -151,6 +151,25 @@ def test_a_search_shows_somebody_and_an_event_moves_the_bars(
     assert page.locator(".windows tbody tr").count() == 4
 
 
+def test_the_last_clicks_and_the_windows_by_time_are_told_from_the_state(
+    tab: Callable[..., Tab], service: Neighbour
+) -> None:
+    user = new_user()
+    for item in ("i1", "i2", "i3"):
+        service.send("click", user, item_id=item)
+    service.events_of(user, 3)
+    page = show(tab(), user)
+    clicked = page.get_by_role("region", name="Clicked of late")
+    clicked.get_by_text("the last ones").wait_for()
+    assert clicked.get_by_role("listitem").all_inner_texts() == ["i3", "i2", "i1"]
+    line = page.locator(".windows tbody tr").nth(3).locator(".spark-line")
+    assert line.get_attribute("d").count("L") == 29  # a point for each of 30 days
+
+    service.send("click", user, item_id="i4")
+    service.flush()
+    clicked.get_by_role("listitem").filter(has_text="i4").wait_for()
+
+
 def test_who_is_listed_can_be_clicked(tab: Callable[..., Tab], user: str) -> None:
     page = tab().open("/")
     page.locator(".people a", has_text=user).click()

@@ -145,6 +145,14 @@ class Oracle:
         """As of the latest event time."""
         return {name: self._window(*grid) for name, grid in GRIDS.items()}
 
+    def history(self) -> dict[str, list[int]]:
+        """Events by bucket, oldest first, as of the latest event time."""
+        times = [event.ts for event in (*self.clicks, *self.rated(), *self.followed())]
+        return {
+            name: [sum(ts // width == self.event_ts // width - age for ts in times) for age in reversed(range(buckets))]
+            for name, (width, buckets) in GRIDS.items()
+        }
+
     def _window(self, width: int, buckets: int) -> dict[str, int]:
         totals: dict[str, int] = defaultdict(int)
 

@@ -117,6 +117,7 @@ def _check(arena: Arena, truth: Oracle) -> None:
 def _check_windows(arena: Arena, truth: Oracle) -> None:
     counts = windows.read(arena.records, np.zeros(1, np.int64), np.array([truth.event_ts]))
     expected = truth.windows()
+    assert windows.history(arena.records[0]) == truth.history()
     for place, name in enumerate(WINDOWS):
         for field in ("clicks", "dwell_ms", "ratings", "rating_sum", "follows"):
             assert getattr(counts, field)[0, place] == expected[name][field], (name, field)

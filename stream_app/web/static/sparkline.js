@@ -7,25 +7,25 @@ const HEIGHT = 28;
 const MOST = 60;
 
 /**
- * @returns {{ element: SVGElement, add: (value: number) => void }}
+ * @returns {{ element: SVGElement, add: (value: number) => void, set: (values: number[]) => void }}
  */
 export function sparkline() {
   /** @type {number[]} */
-  const values = [];
+  let values = [];
   const area = svg("path", { class: "spark-area" });
   const line = svg("path", { class: "spark-line" });
   const end = svg("path", { class: "spark-end" });
   const element = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, class: "spark", preserveAspectRatio: "none", "aria-hidden": "true" }, area, line, end);
-  const add = (/** @type {number} */ value) => {
-    values.push(value);
-    if (values.length > MOST) values.shift();
+  const add = (/** @type {number} */ value) => set([...values, value].slice(-MOST));
+  const set = (/** @type {number[]} */ all) => {
+    values = all;
     const points = placed(values);
     const path = points.map(([x, y], place) => `${place ? "L" : "M"}${x.toFixed(1)} ${y.toFixed(1)}`).join("");
     line.setAttribute("d", path);
     area.setAttribute("d", `${path}L${points[points.length - 1][0].toFixed(1)} ${HEIGHT}L${points[0][0].toFixed(1)} ${HEIGHT}Z`);
     end.setAttribute("d", `M${points[points.length - 1].map((one) => one.toFixed(1)).join(" ")}h0`);
   };
-  return { element, add };
+  return { element, add, set };
 }
 
 /**

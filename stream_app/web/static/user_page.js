@@ -1,6 +1,7 @@
 /** The user page: who somebody is now, and why they are shown what they are shown. */
 
 import { el, empty, keyed, say } from "./dom.js";
+import { pastOf } from "./past.js";
 import { radar } from "./radar.js";
 import { scatter } from "./scatter.js";
 import { sparkline } from "./sparkline.js";
@@ -106,6 +107,19 @@ function portraitPage({ user, about, announce }) {
   let latest;
   let offsetMs = 0;
   let heaviest = "";
+  let remembers = false;
+  const look = pastOf(user, about.what_if, (past) => {
+    remembers = true;
+    windows.remember(past.windows);
+    windows.show(latest.windows);
+    say(hintOf(cards.windows), "up to the last event; lines: what was done by 10 minutes, 3 hours and days");
+    say(hintOf(cards.clicked), past.unnamed ? `the last ones; ${past.unnamed} more are of items that nobody has named` : "the last ones");
+    showClicked(past.clicked);
+  });
+  const showClicked = (/** @type {any[]} */ items) => {
+    keyed(clicked, items, (item) => item.id, () => el("li"), (row, item) => say(row, item.title));
+    empty(clicked, !items.length, remembers ? "Nothing was clicked yet." : "No reason has named a click yet.");
+  };
   /** @type {string[]} */
   let axes = [];
   let edition = -1;
@@ -122,9 +136,8 @@ function portraitPage({ user, about, announce }) {
     const items = found.recommended?.items ?? [];
     keyed(recommended, items, (/** @type {any} */ item) => item.id, offerRow, drawOffer);
     empty(recommended, !items.length, "Nothing yet: recommendations come with the first events.");
-    say(/** @type {Element} */ (cards.recommended.querySelector(".hint")), found.recommended ? `after a ${found.recommended.trigger}` : "");
-    keyed(clicked, found.clicked, (/** @type {any} */ item) => item.id, () => el("li"), (row, item) => say(row, item.title));
-    empty(clicked, !found.clicked.length, "No reason has named a click yet.");
+    say(hintOf(cards.recommended), found.recommended ? `after a ${found.recommended.trigger}` : "");
+    if (!remembers) showClicked(found.clicked);
     place.moveUser(found.place);
     if (found.edition !== edition) {
       edition = found.edition;
@@ -138,9 +151,10 @@ function portraitPage({ user, about, announce }) {
   const tick = () => {
     if (!latest) return;
     const now = Date.now() + offsetMs;
+    look(latest.version);
     say(facts, `${count(latest.events)} events · written ${ago(latest.updated_at, now)} · version ${count(latest.version)} · ${latest.model}`);
     const made = latest.recommended;
-    if (made) say(/** @type {Element} */ (cards.recommended.querySelector(".hint")), `after a ${made.trigger}, ${ago(made.generated_at, now)}`);
+    if (made) say(hintOf(cards.recommended), `after a ${made.trigger}, ${ago(made.generated_at, now)}`);
   };
   return { element, show, tick, close: () => {} };
 }
@@ -153,6 +167,9 @@ function portraitPage({ user, about, announce }) {
 export function card(title, hint, ...children) {
   return el("section", { class: "card", "aria-label": title }, el("h2", {}, title, " ", el("small", { class: "hint" }, hint)), ...children);
 }
+
+/** @param {Element} of a card */
+const hintOf = (of) => /** @type {Element} */ (of.querySelector(".hint"));
 
 /**
  * @param {import("./scatter.js").Scatter} place
@@ -275,6 +292,8 @@ function windowsTable() {
     el("thead", {}, el("tr", {}, ...heads.map((head, place) => (place === 1 ? el("td") : place === 0 ? el("th", { scope: "col" }, el("span", { class: "unseen" }, "window")) : el("th", { scope: "col", class: "number" }, head))))),
     el("tbody", {}, ...rows.map(({ row }) => row)),
   );
+  /** @type {Record<string, number[]>} */
+  let past = {};
   const show = (/** @type {any} */ found) => {
     for (const { name, cells, line } of rows) {
       const one = found[name];
@@ -282,10 +301,23 @@ function windowsTable() {
       const figures = [count(one.clicks), count(one.ratings), one.rating_mean === null ? "–" : one.rating_mean.toFixed(2), count(one.follows)];
       figures.forEach((figure, place) => say(cells[place], figure));
       cells[0].title = `${duration(one.dwell_ms / 1000)} of attention`;
-      line.add(one.clicks + one.ratings + one.follows);
+      const done = one.clicks + one.ratings + one.follows;
+      if (past[name]) line.set(upTo(past[name], done));
+      else line.add(done);
     }
   };
-  return { element, show };
+  const remember = (/** @type {Record<string, number[]>} */ found) => (past = found);
+  return { element, show, remember };
+}
+
+/**
+ * What was done since the past was told of falls into its last part.
+ * @param {number[]} parts
+ * @param {number} now of all of them
+ */
+export function upTo(parts, now) {
+  const told = parts.reduce((sum, part) => sum + part, 0);
+  return [...parts.slice(0, -1), Math.max(0, parts[parts.length - 1] + now - told)];
 }
 
 /** @param {string} user */
