@@ -1,4 +1,4 @@
-"""Where items lie: a plane for people, and what the topics stand for. Pure.
+"""Where items lie: a plane for people, and what the topics stand for. Pure; numpy only.
 
 Vectors of interests and of items have one space. A plane through it shows the items: principal components of their
 directions, where what tells topics apart counts the more. A user stands in the middle of the items that are closest:
@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-
-from model_store.state.hashing import hash_ids
 
 Float32 = npt.NDArray[np.float32]
 Int16 = npt.NDArray[np.int16]
@@ -37,7 +35,6 @@ class Atlas:
         points: float32 [m, 2], within -1..1.
         units: float32 [m, d], the items' directions.
         directions: float32 [topics, d], unit vectors of the topics; 0 for one without items.
-        by_hash: id by hash, as states know items.
     """
 
     source: str
@@ -48,14 +45,11 @@ class Atlas:
     points: Float32
     units: Float32
     directions: Float32
-    by_hash: dict[int, str] = field(init=False, repr=False)
     _title_of: dict[str, str] = field(init=False, repr=False)
     _folded: tuple[str, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_title_of", dict(zip(self.item_ids, self.titles, strict=True)))
-        hashes = hash_ids(list(self.item_ids)).hash.tolist()
-        object.__setattr__(self, "by_hash", dict(zip(hashes, self.item_ids, strict=True)))
         object.__setattr__(self, "_folded", tuple(title.casefold() for title in self.titles))
 
     @staticmethod

@@ -14,6 +14,7 @@ from redis.exceptions import NoPermissionError
 from model_store.items import load_items
 from model_store.manifest import ModelError
 from model_store.registry import ModelRegistry
+from model_store.state.hashing import hash_ids
 from stream_app.client import AsyncInterestReader, ItemKnowledge, LayoutError
 from stream_app.contracts.redis_layout import ModelCard, item_key, user_of
 from stream_app.settings import Settings
@@ -24,6 +25,7 @@ log = structlog.get_logger(__name__)
 REST_S = 60.0
 """The atlas is not made anew more often."""
 MOST_ITEMS = 2_000
+NAMES_REST_S, MOST_NAMES = 5.0, 100_000
 _SCAN_KEYS, _ASKED = 1_000, 500
 _ENOUGH = 50
 """Items with a place in Redis, from which on the atlas is of those."""
@@ -44,6 +46,8 @@ class Library:
         self.edition = 0
         self._made_s, self._making = float("-inf"), asyncio.Lock()
         self._version, self._in_use = "", False
+        self._id_by_hash: dict[int, str] = {}
+        self._named_s = float("-inf")
 
     async def titles(self, item_ids: Iterable[str]) -> Mapping[str, str]:
         """Of those items of which one is known. Raises `redis.RedisError`."""
@@ -53,9 +57,15 @@ class Library:
         own = {item: self.atlas.title_of(item) for item in ids} if self.atlas else {}
         return own | {item: knowledge.title for item, knowledge in found.items()}
 
-    def ids_of(self, hashes: Iterable[int]) -> dict[int, str]:
-        """Ids of the items on the atlas that have these hashes."""
-        return {one: self.atlas.by_hash[one] for one in hashes if one in self.atlas.by_hash} if self.atlas else {}
+    async def ids_of(self, hashes: Iterable[int]) -> dict[int, str]:
+        """Of the items in Redis that have these hashes, as states know items; Redis is looked through again, at most
+        every few seconds, where one is not known. Raises `redis.RedisError`."""
+        wanted = list(hashes)
+        if not all(one in self._id_by_hash for one in wanted) and time.monotonic() - self._named_s >= NAMES_REST_S:
+            self._named_s = time.monotonic()
+            ids = await self._item_ids(MOST_NAMES)
+            self._id_by_hash = dict(zip(hash_ids(ids).hash.tolist(), ids, strict=True))
+        return {one: self._id_by_hash[one] for one in wanted if one in self._id_by_hash}
 
     async def run(self) -> NoReturn:
         """Look again and again, while anybody asks for titles."""
@@ -92,7 +102,7 @@ class Library:
 
     async def _told_items(self) -> list[ItemKnowledge]:
         """A bounded number of those that have a place."""
-        ids = await self._item_ids()
+        ids = await self._item_ids(MOST_ITEMS)
         found: list[ItemKnowledge] = []
         for start in range(0, len(ids), _ASKED):
             asked = await self._items(ids[start : start + _ASKED])
@@ -105,24 +115,24 @@ class Library:
         except LayoutError:
             return {}
 
-    async def _item_ids(self) -> list[str]:
+    async def _item_ids(self, most: int) -> list[str]:
         if self._settings.redis.cluster:
             return []
         try:
-            return await self._scanned()
+            return await self._scanned(most)
         except NoPermissionError:
             return []  # then the model's files tell
 
-    async def _scanned(self) -> list[str]:
+    async def _scanned(self, most: int) -> list[str]:
         found: dict[bytes, None] = {}
         cursor, rounds = 0, 0
-        while len(found) < MOST_ITEMS and rounds < 20 * MOST_ITEMS // _SCAN_KEYS:
+        while len(found) < most and rounds < 20 * most // _SCAN_KEYS:
             cursor, keys = await self._client.scan(cursor, match=item_key(b"*"), count=_SCAN_KEYS)
             found.update(dict.fromkeys(keys))
             rounds += 1
             if cursor == 0:
                 break
-        return [user_of(key).decode(errors="replace") for key in list(found)[:MOST_ITEMS]]
+        return [user_of(key).decode(errors="replace") for key in list(found)[:most]]
 
 
 def _atlas_of_items(items: list[ItemKnowledge], card: ModelCard | None) -> Atlas:

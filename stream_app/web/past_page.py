@@ -35,7 +35,8 @@ class PastPage:
 
     async def _document(self, past: Past) -> dict[str, Any]:
         """Of items that nobody knows by name only the number is told."""
-        known = {**self._library.ids_of(past.clicked), **{one: item for one, (item, _) in past.titles.items()}}
+        known = {one: item for one, (item, _) in past.titles.items()}
+        known |= await self._library.ids_of(one for one in past.clicked if one not in known)
         told = await self._library.titles(known.values())
         titles = {**dict(past.titles.values()), **{item: title for item, title in told.items() if title}}
         clicked = [named(known[one], titles) for one in past.clicked if one in known]

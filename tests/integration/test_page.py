@@ -225,22 +225,26 @@ def test_who_is_unknown_has_no_what_if(pages: Pages) -> None:
 
 
 def test_the_last_clicks_in_their_order_and_events_by_time(service: Neighbour, pages: Pages) -> None:
+    """Of an item that only the catalogue has told of, too."""
     user, ts = new_user(), now_ms()
-    for item, age_ms in (("i1", 5 * DAY_MS), ("i2", 4 * DAY_MS), ("nobody-knows", 0), ("i3", 0), ("i2", 0)):
-        service.send("click", user, item_id=item, ts=ts - age_ms)
+    Town(service.settings).items(told="Told today")
+    service.send("click", user, item_id="i1", ts=ts - 5 * DAY_MS)
+    service.send("click", user, item_id="i2", ts=ts - 4 * DAY_MS)
+    for item in ("nobody-knows", "told", "i3", "i2"):
+        service.send("click", user, item_id=item, ts=ts)
     service.send("rating", user, item_id="i3", rating=4, ts=ts)
-    held = service.events_of(user, 6)
+    held = service.events_of(user, 7)
     service.until_committed()
     _, found = ask(f"{pages.url}/api/users/{user}/past")
-    assert [item["id"] for item in found["clicked"]] == ["i2", "i3", "i1"]
-    assert (found["version"], found["unnamed"]) == (6, 1)
+    assert [item["title"] for item in found["clicked"]] == ["i2", "i3", "Told today", "i1"]
+    assert (found["version"], found["unnamed"]) == (7, 1)
     assert {name: len(parts) for name, parts in found["windows"].items()} == {"1h": 6, "24h": 8, "7d": 7, "30d": 30}
     for name, window in held.windows.items():
         assert sum(found["windows"][name]) == window.clicks + window.ratings + window.follows
-    assert found["windows"]["30d"][-6:] == [1, 1, 0, 0, 0, 4]
+    assert found["windows"]["30d"][-6:] == [1, 1, 0, 0, 0, 5]
 
     service.send("click", user, item_id="i9", ts=ts)
-    service.events_of(user, 7)
+    service.events_of(user, 8)
     service.until_committed()
     _, found = ask(f"{pages.url}/api/users/{user}/past")
     assert found["clicked"][0]["id"] == "i9"
