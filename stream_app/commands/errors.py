@@ -40,6 +40,7 @@ MENDABLE = (
     "model_store.catalog.errors.MisconfiguredError",
     "model_store.catalog.errors.RefusedError",
     "model_store.catalog.errors.UnavailableError",
+    "model_store.training.datasets.DataSetError",
     "model_store.training.fetch.FetchError",
     "stream_app.commands.errors.CommandError",
 )

@@ -61,7 +61,7 @@ def run(plan: Plan, settings: Settings, console: Console) -> Account:
 
 def _loaded(plan: Plan) -> tuple[Interactions, Source]:
     """What a model is trained on, and what is played: of a file its own lines, of a data set its interactions. Raises
-    `ValueError` and what `of_file` raises."""
+    `DataSetError` and what `of_file` raises."""
     run = f"demo-{int(time.time())}"  # servers of yours may hold an earlier demo's events: other ids make these new
     if plan.data.is_file():
         source = from_jsonl(plan.data, plan.shape, run)

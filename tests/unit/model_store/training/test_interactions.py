@@ -169,3 +169,10 @@ def test_unknown_folders_are_refused(tmp_path: Path) -> None:
         datasets.load(tmp_path, "ciao")
     with pytest.raises(ValueError, match="one of ml-100k"):
         datasets.load(tmp_path, "netflix")
+
+
+@pytest.mark.parametrize("line", ["1\t5", "1\t5\tgood\t880000000", "1\t5\t4\t"])
+def test_files_that_broke_off_are_named(tmp_path: Path, line: str) -> None:
+    folder = _write(tmp_path, u__data=line, u__item="5|Film|||0|1", u__genre="unknown|0\nAction|1")
+    with pytest.raises(datasets.DataSetError, match=r"files of ml-100k that cannot be read .* are they whole"):
+        datasets.load(folder)
