@@ -37,7 +37,6 @@ def demo(
         Path | None,
         typer.Option(
             metavar="PATH",
-            exists=True,
             help="Folder of a data set, or FILE.jsonl of your events; MovieLens 100K without it.",
         ),
     ] = None,
@@ -79,6 +78,8 @@ def demo(
     """
     if scenario and data:
         raise typer.BadParameter("a scenario has its own data", param_hint="--data")
+    if data and not data.exists():
+        raise typer.BadParameter(f"{data} is neither a folder nor a file", param_hint="--data")
     signal.signal(signal.SIGTERM, _terminate)
     from stream_app.commands.data import fetched_ml_100k
     from stream_app.demo.run import Plan, run

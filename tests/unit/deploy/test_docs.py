@@ -28,14 +28,8 @@ def test_the_sums_are_what_the_formula_gives() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_what_a_page_names_is_there(page: Path) -> None:
-    text = page.read_text()
-    for link in re.findall(r"\]\(([^)#:]+)", text):
-        assert (page.parent / link).exists(), link
-    for path in re.findall(r"(?:deploy|stream_app|tests)/[\w./-]+\w", text):
+    for path in re.findall(r"(?:deploy|stream_app|tests)/[\w./-]+\w", page.read_text()):
         assert (ROOT / path).exists() or path.startswith(("deploy/.secrets", "deploy/.env")), path
-    for anchor in re.findall(r"\]\((?:\w+\.md)?#([\w-]+)\)", text):
-        headings = "\n".join(one.read_text() for one in PAGES).casefold()
-        assert re.search(rf"^#+ {anchor.replace('-', '.')}$", headings, re.MULTILINE), anchor
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -98,7 +98,7 @@ def test_help_imports_nothing_heavy() -> None:
         (["replay", "synthetic", "--rate", "1", "--speedup", "1"], 2, "not both"),
         (["replay", "shop", "--kafka", NOWHERE], 1, "no Kafka answers"),
         (["demo", "--scenario", "bank"], 2, "bank"),
-        (["demo", "--data", "absent"], 2, "does not exist"),
+        (["demo", "--data", "absent"], 2, "neither a folder nor a file"),
         (["demo", "--data", "."], 1, "no data set"),
         (["demo", "--scenario", "shop", "--data", "."], 2, "a scenario has its own data"),
         (["worker", "--log-level", "loud"], 2, "loud"),
