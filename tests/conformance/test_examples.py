@@ -132,6 +132,7 @@ def test_users_of_the_examples_are_there() -> None:
 
 
 @pytest.mark.skipif(not os.environ.get("CLIENTS"), reason="compiles everything that the Go clients use: make clients")
+@pytest.mark.timeout(1_500)
 def test_go_has_nothing_to_say_against_the_go_clients() -> None:
     needed("go", "gofmt")
     assert printed(["gofmt", "-l", str(CLIENTS / "go")]) == ""
