@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     no_args_is_help=True,
     help=(
-        "List the model versions, serve another one, or go back.\n\n"
+        "List the model versions, see what one is, serve another one, or go back.\n\n"
         "Versions of one generation read the same states; other states are another generation: `interest generations`."
     ),
 )
@@ -39,6 +39,33 @@ def list_(models: ModelsOption = None, config: ConfigOption = None, as_json: Jso
             f"{mark} [bold]{one['version']}[/]  generation {one['generation']}  {one['bytes'] / 1e6:.1f} MB"
             f"{_over(one)}{served}"
         )
+
+
+@app.command()
+def show(
+    version: Annotated[
+        str | None, typer.Argument(metavar="[VERSION]", help="One of the list; without it the one that is served.")
+    ] = None,
+    models: ModelsOption = None,
+    generation: GenerationOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """What a version was made of: data, topics, encoder, half-lives, and how it ranked when it was tested."""
+    from model_store.registry import ModelRegistry
+    from stream_app.commands.errors import CommandError
+    from stream_app.commands.model_notes import notes_of, table_of
+
+    settings = settings_of(models=models, generation=generation, config=config)
+    registry = ModelRegistry(settings.models.url)
+    chosen = version or registry.current(settings.kafka.generation)
+    if chosen is None:
+        raise CommandError(f"{settings.models.url} serves no model: interest models list, or interest train")
+    notes = notes_of(chosen, registry.fetch(chosen, settings.local_copies / chosen))
+    if as_json:
+        print_json(notes)
+    else:
+        out.print(table_of(notes))
 
 
 def _entry(registry: "ModelRegistry", version: str) -> dict[str, Any]:
