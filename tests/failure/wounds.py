@@ -6,6 +6,7 @@ that is started by `nursery.py` reads its wounds from the variable `WOUNDS`, a J
     {"kill": "after KafkaChangelog.write", "at": 3}     kill -9 at the third crossing of a step's boundary
     {"linger": "Updater._snapshot", "seconds": 3}       it takes its time each time it comes to a step
     {"hold": "SlabRecovery.take", "while": FILE}        it is held before that step while the file is there
+    {"hoard": 600, "while": FILE}                       it holds so many MB while the file is there
     {"control": "ack-before-flush"}                     a protection is taken out: the suite must notice
     {"plant": "tensorflow-gives-nan", "when": FILE}     its code goes wrong once the file is there (`plants.py`)
 """
@@ -15,14 +16,17 @@ import functools
 import importlib
 import inspect
 import json
+import mmap
 import os
 import signal
 import sys
+import threading
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from tests.failure.plants import plant
 
@@ -102,6 +106,9 @@ def inflict() -> None:
         elif "hold" in wound:
             file = Path(wound["while"])
             _delay(wound["hold"], HELD, partial(_until_gone, file), file.exists)
+        elif "hoard" in wound:
+            hoarding = partial(_hoard, wound["hoard"] * 10**6, Path(wound["while"]))
+            threading.Thread(target=hoarding, name="hoard", daemon=True).start()
         elif wound.get("control") in CONTROLS:
             CONTROLS[wound["control"]]()
         elif "plant" in wound:
@@ -179,6 +186,17 @@ def _delay(step: str, told: str, wait: Callable[[], Awaitable[None]], due: Calla
 async def _until_gone(file: Path) -> None:
     while file.exists():  # noqa: ASYNC110, ASYNC240  # a file has no event to wait for
         await asyncio.sleep(0.02)
+
+
+def _hoard(size: int, file: Path) -> NoReturn:
+    """Hold memory, all of it in use, whenever the file is there."""
+    while True:
+        if file.exists():
+            with mmap.mmap(-1, size) as held:
+                held[:: mmap.PAGESIZE] = bytes(-(-size // mmap.PAGESIZE))  # a page that nobody has touched takes none
+                while file.exists():
+                    time.sleep(0.1)
+        time.sleep(0.1)
 
 
 def _owner(step: str) -> Any:

@@ -5,7 +5,8 @@
 
 A real Kafka, Valkey and Prometheus, a worker, a trainer, a catalogue service and the pages, under load. So that it does
 not take days, every range, offset and `for` of the rules is 30 times shorter (5 m are 10 s), Prometheus scrapes and
-evaluates every second, and the bounds in `LOWER` are lower.
+evaluates every second, and the bounds in `LOWER` are lower. A trial of what takes a day has a second Prometheus, whose
+rules are 720 times faster: a day is two minutes.
 """
 
 import json
@@ -23,26 +24,28 @@ from typing import Annotated
 import numpy as np
 import redis
 import typer
-from confluent_kafka import Producer
+from confluent_kafka import KafkaException, Producer
+from confluent_kafka.admin import AdminClient
 from rich.console import Console
 
 from model_store.model import export
 from model_store.registry import ModelRegistry
 from stream_app.contracts.generations import FIRST
+from stream_app.contracts.knowledge import decode
 from stream_app.local import LocalKafka, LocalValkey
 from stream_app.local.server import free_port
 from stream_app.settings import environment
 from tests.bench.ground import HEAP_MB
-from tests.bench.model import VERSION, _parts
+from tests.bench.model import VERSION
 from tests.failure.crew import Member
+from tests.failure.found import read_topic
 from tests.failure.nursery import Nursery
 from tests.failure.rights import GUARDED
 from tests.fake_openai import FakeOpenAI, hanging, status
 from tests.operate.prometheus import LocalPrometheus, watching
-from tests.operate.rules import alerts
-from tests.operate.scene import ITEMS, KNOWS_TOPICS, Scene, Traffic, until
+from tests.operate.scene import ITEMS, KNOWS_TOPICS, Scene, Traffic, model_parts, until
 
-TIMES_FASTER = 30
+TIMES_FASTER, A_DAY_IN_TWO_MINUTES = 30, 720
 LOWER: Mapping[str, str] = {
     "interest_commit_age_seconds > 30": "interest_commit_age_seconds > 5",
     "job:interest_lag:seconds > 60": "job:interest_lag:seconds > 5",
@@ -51,14 +54,12 @@ LOWER: Mapping[str, str] = {
     "> 7200": "> 20",
     "> 3600": "> 30",
     "(increase(interest_rebalances_total[30m])) > 10": "(increase(interest_rebalances_total[30m])) > 2",
+    "> 3e9": "> 1e9",
 }
-"""Text of the rules -> what stands there instead."""
+PATIENT: Mapping[str, str] = {'le="0.25"': 'le="1.0"'}
+"""Text of the rules -> what stands there instead. The second where the bound is one percent of the events: with much
+other work on a machine as many are later than 250 ms, and nothing is broken."""
 
-NOT_TRIED = {
-    "InterestLatencyBudgetBurnsSlowly": "a day is 48 minutes even so; the fast one is the same rule with other numbers",
-    "InterestMemoryUnexplained": "a leak of 3 GB would have to be made",
-    "InterestKnowledgeForeign": "needs a generation that was trained with an encoder",
-}
 FIRES_S, STOPS_S, CALM_S = 150.0, 180.0, 240.0
 BEFORE_REDIS_IS_GIVEN_UP_S = 45.0
 
@@ -96,19 +97,19 @@ class World:
         env = environment(self.scene.settings, os.environ)
         return subprocess.run(command, env=env, check=True, capture_output=True, text=True, timeout=180).stdout
 
-    def until_fires(self, alert: str, timeout_s: float = FIRES_S) -> float:
-        return until(f"{alert} to fire", lambda: alert in self.prometheus.firing(), timeout_s)
-
 
 Breakage = Callable[[World], Iterator[None]]
 
 
 @dataclass(frozen=True)
 class Trial:
-    """`breakage`: a generator that breaks, yields, and mends. Each of `expected` must fire meanwhile."""
+    """`breakage`: a generator that breaks, yields, and mends. Each of `expected` must fire meanwhile, and none of
+    `spared`. `times_faster`: the rules."""
 
     breakage: Breakage
     expected: tuple[str, ...]
+    spared: tuple[str, ...]
+    times_faster: int
 
     @property
     def says(self) -> str:
@@ -118,9 +119,11 @@ class Trial:
 TRIALS: list[Trial] = []
 
 
-def makes_fire(*expected: str) -> Callable[[Breakage], Breakage]:
+def makes_fire(
+    *expected: str, spared: tuple[str, ...] = (), times_faster: int = TIMES_FASTER
+) -> Callable[[Breakage], Breakage]:
     def listed(breakage: Breakage) -> Breakage:
-        TRIALS.append(Trial(breakage, expected))
+        TRIALS.append(Trial(breakage, expected, spared, times_faster))
         return breakage
 
     return listed
@@ -166,6 +169,18 @@ def worker_stutters(world: World) -> Iterator[None]:
         world.worker.resume()
         time.sleep(1.0)
     yield
+
+
+@makes_fire("InterestMemoryUnexplained")
+def memory_hoarded(world: World) -> Iterator[None]:
+    """A worker that holds 600 MB which nothing explains."""
+    hoarded = world.folder / "hoarded"
+    world.worker.terminate()
+    world.worker.start(wounds=[{"hoard": 600, "while": str(hoarded)}])
+    world.worker.wait_ready()
+    hoarded.touch()
+    yield
+    hoarded.unlink()
 
 
 @makes_fire("InterestGroupUnsettled")
@@ -249,6 +264,17 @@ def flood(world: World) -> Iterator[None]:
     world.worker.wait_ready()
 
 
+@makes_fire(
+    "InterestLatencyBudgetBurnsSlowly", spared=("InterestLatencyBudgetBurnsFast",), times_faster=A_DAY_IN_TWO_MINUTES
+)
+def some_held_back(world: World) -> Iterator[None]:
+    """For half a day one click in 26 is sent 1.5 s after it was made."""
+    world.traffic.holds_back = True
+    time.sleep(43_200 / A_DAY_IN_TWO_MINUTES)
+    yield
+    world.traffic.holds_back = False
+
+
 @makes_fire("InterestForeignWrites")
 def stranger_in_the_changelog(world: World) -> Iterator[None]:
     """Somebody else writes into the changelog, six times."""
@@ -303,7 +329,7 @@ def version_of_nan(world: World) -> Iterator[None]:
     """A version that gives NaN is published and promoted."""
     before = world.registry.current()
     assert before is not None
-    parts = _parts(ITEMS, 1)
+    parts = model_parts()
     broken = replace(parts, index=replace(parts.index, bias=np.full(ITEMS, np.nan, np.float32)))
     export(broken, world.folder / "nan", "nan")
     world.registry.publish(world.folder / "nan", "nan")
@@ -365,6 +391,33 @@ def encoder_hangs(world: World) -> Iterator[None]:
         world.restart("catalog")
 
 
+@makes_fire("InterestKnowledgeForeign")
+def another_encoder(world: World) -> Iterator[None]:
+    """Another length of vectors than the model's; then the model's again, and all items anew."""
+    world.restart("catalog", INTEREST_CATALOG__ENCODER__DIMENSION="64")
+    yield
+    world.scene.others["catalog"].stop(30)
+    until("the catalogue's group to be gone", lambda: _is_deleted(world, f"{world.scene.settings.kafka.group}-catalog"))
+    world.restart("catalog")
+    until("all items to be told anew", lambda: _encoders(world) == {model_parts().writes.space.encoder}, 120)
+
+
+def _is_deleted(world: World, group: str) -> bool:
+    """As `kafka-consumer-groups.sh --delete` does; Kafka refuses as long as somebody is in the group."""
+    admin = AdminClient({"bootstrap.servers": world.kafka.bootstrap, "log_level": 2})
+    with suppress(KafkaException):
+        admin.delete_consumer_groups([group])[group].result()
+        return True
+    return False
+
+
+def _encoders(world: World) -> set[str]:
+    """Whose the vectors are that are told of items."""
+    records = read_topic(world.kafka.bootstrap, world.scene.settings.kafka.topics.knowledge)
+    told = {record.key(): decode(record.value() or b"") for record in records}
+    return {one.encoder for one in told.values() if not one.deleted}
+
+
 # -- one after the other
 
 
@@ -377,10 +430,12 @@ class Outcome:
     fired_s: dict[str, float]
     stopped_s: dict[str, float]
     others: list[str]
+    spared: tuple[str, ...] = ()
 
     @property
     def sound(self) -> bool:
-        return min(self.fired_s.values()) >= 0 and min(self.stopped_s.values()) >= 0
+        happened = min(self.fired_s.values()) >= 0 and min(self.stopped_s.values()) >= 0
+        return happened and not {*self.others} & {*self.spared}
 
 
 def attempt(world: World, trial: Trial) -> Outcome:
@@ -402,9 +457,21 @@ def attempt(world: World, trial: Trial) -> Outcome:
             until(f"{alert} to stop", lambda alert=alert: alert not in world.prometheus.firing(), STOPS_S)
             stopped[alert] = round(time.monotonic() - mended_s, 1)
     times = {alert: round(fired.get(alert, -1.0), 1) for alert in trial.expected}
-    outcome = Outcome(name, trial.says, times, stopped, sorted(seen - set(trial.expected)))
+    outcome = Outcome(name, trial.says, times, stopped, sorted(seen - set(trial.expected)), trial.spared)
     say(f"    fired {outcome.fired_s}, stopped {outcome.stopped_s}, besides {outcome.others}", highlight=False)
     return outcome
+
+
+@contextmanager
+def hurried(world: World, times_faster: int) -> Iterator[World]:
+    """The same world, as a Prometheus sees it whose rules are so many times faster, and which has seen it for a day."""
+    if times_faster == TIMES_FASTER:
+        yield world
+        return
+    a_day_ago = f"job:interest_events_written:rate5m offset {86_400 // times_faster}s"
+    with watching(world.folder / "hurried", world.scene.targets, times_faster, {**LOWER, **PATIENT}) as prometheus:
+        until("a day to be over", lambda: prometheus.values(a_day_ago), 2 * 86_400 / times_faster)
+        yield replace(world, prometheus=prometheus)
 
 
 @contextmanager
@@ -457,7 +524,8 @@ def main(
     with world_at_work() as world:
         for trial in trials:
             try:
-                outcomes.append(attempt(world, trial))
+                with hurried(world, trial.times_faster) as seen:
+                    outcomes.append(attempt(seen, trial))
             except Exception as error:
                 say(f"    failed: {error!r:.300}", highlight=False)
                 outcomes.append(
@@ -465,11 +533,6 @@ def main(
                 )
     if json_file:
         json_file.write_text(json.dumps([asdict(one) for one in outcomes], indent=1))
-    tried = {alert for trial in TRIALS for alert in trial.expected}
-    missing = {rule.name for rule in alerts()} - tried - NOT_TRIED.keys()
-    for alert, why in NOT_TRIED.items():
-        say(f"not tried: {alert}, {why}", highlight=False)
-    assert not missing, f"no breakage for {missing}"
     failed = [one.trial for one in outcomes if not one.sound]
     say(f"{len(outcomes) - len(failed)} of {len(outcomes)} as expected; not: {', '.join(failed) or 'none'}")
     raise typer.Exit(1 if failed else 0)

@@ -5,24 +5,30 @@ requests to the pages, until the end of its block.
 """
 
 import itertools
+import json
 import os
 import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 from urllib.request import Request, urlopen
 
 from confluent_kafka import Producer
 
+from model_store.catalog.encoders.hashing import HashingEncoder
+from model_store.encoder.runtime import use_threads
+from model_store.model import ModelParts, export
+from model_store.registry import ModelRegistry
+from model_store.state.content import ItemContent
 from stream_app.local import LeashedProcess
 from stream_app.local.server import free_port
 from stream_app.settings import Settings, environment
 from tests.bench.ground import unique
-from tests.bench.model import TOPICS, catalogue_model
+from tests.bench.model import TOPICS, VERSION, _parts
 from tests.failure.crew import Member, make_topics, member_settings
 from tests.failure.nursery import Nursery
 from tests.failure.service import Neighbour, now_ms, wait_for
@@ -33,6 +39,7 @@ DAY_MS = 86_400_000
 START_S = 120.0
 TICK_S = 0.05
 EVENTS_A_TICK = 8
+HELD_BACK_MS = 1_500
 KNOWS_TOPICS = annotation(topics=[{"name": TOPICS[1], "weight": 1.0}])
 """Answers as a good model would, of the topics that there are."""
 PLENTY = {f"{what}_per_{time}": 10**9 for what in ("requests", "tokens") for time in ("hour", "day")}
@@ -44,6 +51,23 @@ QUICK = {
     },
     "models": {"poll_s": 0.5},
 }  # fmt: skip
+
+
+def model_parts() -> ModelParts:
+    """Of a model whose content is what the catalogue service's own encoder reads."""
+    parts, encoder = _parts(ITEMS, 1), HashingEncoder()
+    content = ItemContent.encoded(encoder.name, encoder.encode(parts.index.titles))
+    return replace(parts, writes=replace(parts.writes, content=content.coordinates, space=content.space))
+
+
+def reading_model(store: Path) -> str:
+    """Publishes and promotes such a model; returns the store's URL."""
+    use_threads(1)
+    registry, folder = ModelRegistry(str(store)), store.with_name("export")
+    export(model_parts(), folder, VERSION)
+    registry.publish(folder, VERSION)
+    registry.promote(VERSION)
+    return str(store)
 
 
 @dataclass
@@ -66,7 +90,7 @@ class Scene:
         where = {"base_url": model.url, "model": "m", "api_key": "secret", "attempts": 1, "timeout_s": 2.0, **PLENTY}
         quick = {name: {**QUICK.get(name, {}), **sections.pop(name, {})} for name in {*QUICK, *sections}}
         made = member_settings(
-            bootstrap, redis_url, catalogue_model(folder / "models", ITEMS), unique("scene"), folder,
+            bootstrap, redis_url, reading_model(folder / "models"), unique("scene"), folder,
             catalog={"annotator": where}, words=where, **quick,
         )  # fmt: skip
         make_topics(made)
@@ -141,13 +165,16 @@ class Scene:
 
 
 class Traffic:
-    """Events, items and requests. `bad`: how many events of a tick are bad; `paused`: nothing is sent."""
+    """Events, items and requests. `bad`: how many events of a tick are bad; `holds_back`: whether at every third tick a
+    click is sent that was made `HELD_BACK_MS` before."""
 
     def __init__(self, scene: Scene) -> None:
         self.over, self.error = threading.Event(), None
-        self.bad = 0
+        self.bad, self.holds_back = 0, False
         self._scene, self._events = scene, Neighbour(scene.settings)
-        self._items = Producer({"bootstrap.servers": scene.settings.kafka.bootstrap, "log_level": 2})
+        self._producer = Producer(
+            {"bootstrap.servers": scene.settings.kafka.bootstrap, "partitioner": "murmur2_random", "log_level": 2}
+        )
         self._ticks = itertools.count()
         self.error: BaseException | None = None
         self.new_items = True
@@ -161,7 +188,7 @@ class Traffic:
 
     def close(self) -> None:
         self._events.close()
-        self._items.flush(5)
+        self._producer.flush(5)
 
     def _tick(self, number: int) -> None:
         for place in range(EVENTS_A_TICK):
@@ -171,8 +198,16 @@ class Traffic:
             )
         for place in range(self.bad):
             self._events.send_raw("click", f"u{place}".encode(), b"{")
+        if self.holds_back and number % 3 == 0:
+            self._send_late(f"u{number % USERS}", f"late-{number}")
         if number % 10 == 0:
             self._seldom(number // 10)
+
+    def _send_late(self, user: str, event_id: str) -> None:
+        made_ms = now_ms() - HELD_BACK_MS
+        click = {"event_id": event_id, "user_id": user, "ts": made_ms, "item_id": "i1"}
+        self._producer.produce(self._scene.settings.kafka.topics.clicks, json.dumps(click), user, timestamp=made_ms)
+        self._producer.poll(0)
 
     def _seldom(self, number: int) -> None:
         """Twice a second, one of each."""
@@ -188,8 +223,8 @@ class Traffic:
         if self.new_items:
             item = f"n{number % NEW_ITEMS}"
             text = b'{"item_id": "%s", "title": "Item %d", "tags": ["topic 1"]}' % (item.encode(), number)
-            self._items.produce(self._scene.settings.kafka.topics.items, text, item)
-            self._items.poll(0)
+            self._producer.produce(self._scene.settings.kafka.topics.items, text, item)
+            self._producer.poll(0)
         with suppress(OSError):
             self._look_at(user)
 

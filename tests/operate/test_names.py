@@ -10,6 +10,7 @@ import pytest
 
 from deploy.docs import metrics_page
 from deploy.grafana.__main__ import FOLDER, written
+from tests.operate.alarms import TRIALS
 from tests.operate.expressions import Asked, asked_by_dashboards, choices, marks, selectors
 from tests.operate.rules import ROOT, alerts, all_rules
 
@@ -19,7 +20,7 @@ USED = metrics_page.uses().keys()
 RECORDED = {rule.name for rule in all_rules() if not rule.is_alert}
 PROMETHEUS_OWN = {"up", "ALERTS"}
 PAGES = [ROOT / "README.md", *sorted((ROOT / "deploy" / "docs").glob("*.md"))]
-RUNBOOK = ROOT / "deploy" / "docs" / "runbook.md"
+RUNBOOK, MONITORING = (ROOT / "deploy" / "docs" / f"{name}.md" for name in ("runbook", "monitoring"))
 HINT = "make dashboards writes it again"
 
 
@@ -80,6 +81,18 @@ def test_every_alert_has_a_section_in_the_runbook_and_the_reverse() -> None:
         assert rule.labels["severity"] in ("page", "ticket")
         assert rule.told["summary"]
         assert rule.told["description"]
+
+
+def test_every_alert_is_tried_and_told_of() -> None:
+    """By `make alerts`, which takes half an hour and is not run here."""
+    names = {rule.name for rule in alerts()}
+    assert {alert for trial in TRIALS for alert in trial.expected} == names
+    rows = [
+        line.split("|")[2]
+        for line in MONITORING.read_text().splitlines()
+        if line.startswith("| ") and "Interest" in line
+    ]
+    assert {alert for row in rows for alert in row.strip().split("; ")} == names
 
 
 def test_the_readme_counts_them_right() -> None:
