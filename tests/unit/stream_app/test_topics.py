@@ -101,7 +101,7 @@ NO_TRUST = "KafkaConnectionError: Handshake failed: certificate verify failed: c
 
 def attempt(bootstrap: str, problems: Sequence[str], made: list[str]) -> None:
     """Attempts that fail as kafka-python logs them, until it is told to end them."""
-    security = {"protocol": "SASL_SSL", "username": "worker", "password": "-"}
+    security = {"protocol": "SASL_SSL", "username": "worker", "password": "of the worker"}
     with reaching(load(kafka={"bootstrap": bootstrap, "security": security}), TimeoutError):
         for problem in problems:
             made.append(problem)

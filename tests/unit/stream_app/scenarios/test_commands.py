@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from model_store.training.datasets import DataSetError
 from stream_app.commands.data import SCENARIO_NAMES, load_data
-from stream_app.commands.errors import CommandError
 from stream_app.commands.replay import open_source
 from stream_app.scenarios.known import SCENARIOS
 
@@ -27,5 +27,5 @@ def test_training_takes_the_early_part_and_a_replay_the_late_one(tmp_path: Path)
 def test_a_folder_of_that_name_is_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "shop").mkdir()
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(CommandError, match="no data set"):
+    with pytest.raises(DataSetError, match="no data set"):
         load_data("shop", None, Path(os.devnull))
