@@ -36,8 +36,7 @@ def demo(
     data: Annotated[
         Path | None,
         typer.Option(
-            metavar="PATH",
-            help="Folder of a data set, or FILE.jsonl of your events; MovieLens 100K without it.",
+            metavar="PATH", help="Folder of a data set, or FILE.jsonl of your events; MovieLens 100K without it."
         ),
     ] = None,
     field: FieldOption = None,

@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from model_store.card import Card, read_card
+from model_store.items import WRITES
 
-WRITES = "writes.npz"
 _UNITS_MS = ((86_400_000, "d"), (3_600_000, "h"), (60_000, "min"))
 
 
